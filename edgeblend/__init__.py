@@ -1,0 +1,1 @@
+"""edgeblend: BlendMask instance segmentation on edge devices."""

@@ -1,0 +1,1 @@
+"""The BlendMask network in torch, its configs and its checkpoints."""

@@ -1,0 +1,1 @@
+"""The published BlendMask configs, as YAML files."""
