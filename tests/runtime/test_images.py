@@ -1,0 +1,249 @@
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from edgeblend.errors import InputError
+from edgeblend.runtime.images import IMAGE_SUFFIXES, read_image, to_bgr8
+
+
+def picture(height=24, width=40):
+    """A BGR picture with a gradient in each channel, so that no two corners are alike."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 255 // width, y * 255 // height, (x + y) * 255 // (height + width)], 2).astype(
+        np.uint8
+    )
+
+
+def encode(suffix, image):
+    done, data = cv2.imencode(suffix, image)
+    assert done
+    return data.tobytes()
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(data, name="picture.bin"):
+        path = tmp_path / name
+        path.write_bytes(data)
+        return path
+
+    return write_file
+
+
+def assert_one_line(excinfo, *words):
+    message = str(excinfo.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+# Arrays
+
+
+def test_bgr_is_returned_itself_whatever_its_strides():
+    for image in (picture(), picture()[::-2, ::-1], picture()[..., ::-1], picture().transpose(1, 0, 2)):
+        assert to_bgr8(image) is image
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 2, 1)])
+def test_grey_fills_three_channels(shape):
+    bgr = to_bgr8(np.array([0, 7, 100, 255], np.uint8).reshape(shape))
+    assert bgr.tolist() == [[[0] * 3, [7] * 3], [[100] * 3, [255] * 3]]
+
+
+def test_alpha_is_dropped():
+    assert to_bgr8(np.array([[[1, 2, 3, 0], [4, 5, 6, 255]]], np.uint8)).tolist() == [[[1, 2, 3], [4, 5, 6]]]
+
+
+def test_every_uint16_value_is_scaled_and_rounded():
+    values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    expected = np.round(values.astype(float) * 255 / 65535).astype(np.uint8)
+    assert np.array_equal(to_bgr8(values)[..., 0], expected)
+    assert np.array_equal(to_bgr8(values.astype(">u2"))[..., 2], expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1, 1), (1, 1, 3), (1, 1, 4), (1, 5000), (5000, 1, 4)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_thin_pictures_keep_their_shape(shape, dtype):
+    assert to_bgr8(np.full(shape, 9, dtype)).shape == (*shape[:2], 3)
+
+
+def test_strided_grey_and_bgra_are_served():
+    grey = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    assert np.array_equal(to_bgr8(grey[::-1, ::2])[..., 1], grey[::-1, ::2])
+    bgra = np.arange(96, dtype=np.uint16).reshape(4, 6, 4) * 257
+    assert np.array_equal(to_bgr8(bgra[:, ::-1]), bgra[:, ::-1, :3] // 257)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (np.zeros((4, 5, 3), np.float32), ["(4, 5, 3) float32", "astype(np.uint8)"]),
+        (np.zeros((4, 5), bool), ["(4, 5) bool", "astype(np.uint8)"]),
+        (np.zeros((4, 5, 3), np.int32), ["int32"]),
+        (np.zeros((4, 5, 3), np.uint32), ["uint32"]),
+        (np.zeros((4, 5, 3), object), ["object"]),
+        (np.zeros((3, 40, 50), np.uint8), ["(3, 40, 50)", "transpose(1, 2, 0)"]),
+        (np.zeros((4, 5, 2), np.uint8), ["(4, 5, 2)"]),
+        (np.zeros((1, 4, 5, 3), np.uint8), ["(1, 4, 5, 3)", "one picture"]),
+        (np.zeros(5, np.uint8), ["(5,)"]),
+        (np.uint8(5) * np.ones((), np.uint8), ["uint8"]),
+        (np.zeros((0, 5, 3), np.uint8), ["(0, 5, 3)", "empty"]),
+        (None, ["None", "cv2.imread"]),
+        ("street.jpg", ["'street.jpg'", "read_image"]),
+        (Image.new("RGB", (3, 3)), ["PIL.Image.Image", "[..., ::-1]"]),
+        ([[1, 2], [3, 4]], ["builtins.list", "NumPy array"]),
+    ],
+    ids=str,
+)
+def test_anything_else_is_refused_with_what_to_do(value, words):
+    with pytest.raises(InputError) as excinfo:
+        to_bgr8(value)
+    assert_one_line(excinfo, "(H, W, 3) uint8 BGR", *words)
+
+
+# Files
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".png", ".ppm", ".tif"])
+def test_lossless_files_come_back_as_written(write, suffix):
+    assert np.array_equal(read_image(write(encode(suffix, picture()))), picture())
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_lossy_files_come_back_near(write, suffix):
+    assert np.abs(read_image(write(encode(suffix, picture()))).astype(int) - picture()).mean() < 3
+
+
+def test_every_suffix_is_written_and_read(write):
+    for suffix in IMAGE_SUFFIXES:
+        image = picture()[..., 0] if suffix == ".pgm" else picture()
+        assert read_image(write(encode(suffix, image), f"a{suffix}")).shape == (24, 40, 3)
+
+
+def test_text_paths_and_unicode_names(write):
+    path = write(encode(".png", picture()), "улица 街 é.png")
+    assert np.array_equal(read_image(str(path)), picture())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bit_files_are_scaled(write, suffix):
+    image = picture().astype(np.uint16) * 257
+    assert np.array_equal(read_image(write(encode(suffix, image))), picture())
+
+
+def test_grey_and_transparent_files(write):
+    grey = picture()[..., 0]
+    assert np.array_equal(read_image(write(encode(".png", grey))), np.dstack([grey] * 3))
+    transparent = np.dstack([picture(), np.zeros((24, 40), np.uint8)])
+    assert np.array_equal(read_image(write(encode(".png", transparent))), picture())
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1)])
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_thin_files(write, shape, suffix):
+    assert read_image(write(encode(suffix, picture(*shape)))).shape == (*shape, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path, orientation):
+    stored = Image.fromarray(picture()[..., ::-1])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "turned.jpg", exif=exif, quality=95, subsampling=0)
+    with Image.open(tmp_path / "turned.jpg") as opened:
+        upright = np.asarray(ImageOps.exif_transpose(opened))[..., ::-1]
+    image = read_image(tmp_path / "turned.jpg")
+    assert image.shape == upright.shape
+    assert np.abs(image.astype(int) - upright).max() < 12
+
+
+@pytest.mark.long
+def test_100_megapixels(write):
+    image = read_image(write(encode(".tif", np.full((10_000, 10_000), 77, np.uint8))))
+    assert image.shape == (10_000, 10_000, 3)
+    assert image[::999, ::999].min() == image[::999, ::999].max() == 77
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".hdr", ".pfm"])
+def test_float_files_are_refused(write, suffix):
+    path = write(encode(suffix, picture().astype(np.float32)))
+    with pytest.raises(InputError) as excinfo:
+        read_image(path)
+    assert_one_line(excinfo, str(path), "float32", "(24, 40, 3)")
+
+
+def test_missing_folder_and_empty_files(tmp_path, write):
+    for path, words in [
+        (tmp_path / "none.png", "no such file"),
+        (tmp_path, "folder"),
+        (write(b""), "empty (0 bytes)"),
+    ]:
+        with pytest.raises(InputError) as excinfo:
+            read_image(path)
+        assert_one_line(excinfo, str(path), words)
+
+
+@pytest.mark.parametrize(
+    "data", [b"x", b"hello\n" * 50, b"RIFF\4\0\0\0WAVE", b"\x76\x2f\x31\x01" + bytes(300)], ids=repr
+)
+def test_other_files_are_no_picture(write, data):
+    with pytest.raises(InputError) as excinfo:
+        read_image(write(data))
+    assert_one_line(excinfo, "picture.bin", "not a picture")
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.7, 0.98])
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+def test_cut_files_are_found_before_the_decoder_complains(write, capfd, suffix, kept):
+    image = picture(120, 160)
+    data = encode(suffix, image[..., 0] if suffix == ".pgm" else image)
+    with pytest.raises(InputError) as excinfo:
+        read_image(write(data[: int(len(data) * kept)]))
+    assert_one_line(excinfo, "cut short or damaged")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_cut_jpeg_is_not_saved_by_the_end_marker_of_its_thumbnail(tmp_path):
+    thumbnail = encode(".jpg", picture(8, 8))
+    app1 = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 8) + b"Exif\0\0" + thumbnail
+    data = encode(".jpg", picture())
+    whole = data[:2] + app1 + data[2:]
+    (tmp_path / "whole.jpg").write_bytes(whole + b"trailing bytes")
+    (tmp_path / "cut.jpg").write_bytes(whole[:-2])
+    assert read_image(tmp_path / "whole.jpg").shape == (24, 40, 3)
+    with pytest.raises(InputError, match="cut short"):
+        read_image(tmp_path / "cut.jpg")
+
+
+def test_a_progressive_jpeg_ends_after_its_last_scan(tmp_path):
+    Image.fromarray(picture(64, 64)).save(tmp_path / "whole.jpg", progressive=True)
+    data = (tmp_path / "whole.jpg").read_bytes()
+    assert data.count(b"\xff\xda") > 1
+    assert read_image(tmp_path / "whole.jpg").shape == (64, 64, 3)
+    (tmp_path / "cut.jpg").write_bytes(data[: data.rindex(b"\xff\xda")])
+    with pytest.raises(InputError, match="cut short"):
+        read_image(tmp_path / "cut.jpg")
+
+
+def test_a_png_with_a_flipped_bit_is_refused(write, capfd):
+    data = bytearray(encode(".png", picture()))
+    data[len(data) // 2] ^= 1
+    with pytest.raises(InputError, match="damaged"):
+        read_image(write(bytes(data)))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_picture_larger_than_opencv_allows(write):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1 << 20, 1 << 20, 8, 0, 0, 0, 0))
+    data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    with pytest.raises(InputError) as excinfo:
+        read_image(write(data))
+    assert_one_line(excinfo, "picture.bin")
