@@ -1,0 +1,142 @@
+"""COCO run-length encoding of masks.
+
+Runs follow the mask column by column and alternate between off and on, beginning with off. The compressed
+form writes each count as the difference to the count two before it, in groups of five bits, lowest
+first, as one character each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeblend.errors import InputError
+
+_FIRST_CHARACTER = 48
+_MORE = 0x20  # another group of this number follows
+_SIGN = 0x10  # in a number's last group
+
+
+class Rle(TypedDict):
+    """A mask as COCO writes it: ``size`` is [height, width]."""
+
+    size: list[int]
+    counts: str
+
+
+def encode(mask: NDArray[np.bool_]) -> Rle:
+    """Return the compressed encoding of a mask (H, W), byte for byte as pycocotools writes it."""
+    return encode_region(mask, 0, 0, (mask.shape[0], mask.shape[1]))
+
+
+def encode_region(mask: NDArray[np.bool_], top: int, left: int, frame_size: tuple[int, int]) -> Rle:
+    """Encode a frame-sized mask of which only a region is given, without building the whole.
+
+    Args:
+        mask: (hh, ww) bool, the region; everything else is off.
+        top: the region's first row in the frame.
+        left: its first column.
+        frame_size: (height, width) of the frame.
+
+    Raises:
+        InputError: the region is not a bool array within the frame.
+    """
+    height, width = frame_size
+    _check_region(mask, top, left, frame_size)
+    flips = _flips(mask)
+    rows, columns = np.divmod(flips, max(mask.shape[1], 1))
+    edges = (columns + left) * height + rows + top
+    edges.sort()
+    # A run that ends at the bottom and one that begins at the next column's top are the same run.
+    joined = np.flatnonzero(edges[1:-1:2] == edges[2::2]) * 2 + 1
+    edges = np.delete(edges, [joined, joined + 1])
+    if not len(edges) or edges[-1] != height * width:
+        edges = np.append(edges, height * width)
+    return {"size": [height, width], "counts": _compress(np.diff(edges, prepend=0))}
+
+
+def decode(rle: Rle) -> NDArray[np.bool_]:
+    """Return the mask (H, W).
+
+    Raises:
+        InputError: the counts are damaged or do not add up to the size.
+    """
+    height, width = rle["size"]
+    counts = _counts(rle)
+    if counts.sum() != height * width or (counts < 0).any():
+        raise InputError(f"expected run lengths of {height * width} pixels in all, got {counts.sum()}")
+    values = np.arange(len(counts)) % 2 == 1
+    return np.ascontiguousarray(np.repeat(values, counts).reshape(width, height).T)
+
+
+def area(rle: Rle) -> int:
+    """Return the number of pixels that are on."""
+    return int(_counts(rle)[1::2].sum())
+
+
+def _check_region(mask: NDArray[np.bool_], top: int, left: int, frame_size: tuple[int, int]) -> None:
+    if mask.ndim != 2 or mask.dtype != bool:
+        raise InputError(f"expected a bool mask (H, W), got {mask.dtype} {mask.shape}")
+    fits = (
+        top >= 0
+        and left >= 0
+        and top + mask.shape[0] <= frame_size[0]
+        and left + mask.shape[1] <= frame_size[1]
+    )
+    if not fits:
+        raise InputError(f"expected a region within {frame_size}, got {mask.shape} at ({top}, {left})")
+
+
+def _flips(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Flat indices into (hh + 1, ww) of where a pixel differs from the one above it; outside is off.
+
+    Comparing rows with their neighbours reads the mask in memory order; walking down columns would not.
+    """
+    differs = np.empty((mask.shape[0] + 1, mask.shape[1]), bool)
+    if not mask.size:
+        return np.empty(0, np.int64)
+    differs[0] = mask[0]
+    np.not_equal(mask[1:], mask[:-1], out=differs[1:-1])
+    differs[-1] = mask[-1]
+    return np.flatnonzero(differs)
+
+
+def _compress(counts: NDArray[np.int64]) -> str:
+    numbers = counts.copy()
+    numbers[3:] -= counts[1:-2]
+    groups = np.ones(len(numbers), np.int64)
+    limit = 1 << 4  # a group holds -16 to 15
+    while (longer := (numbers >= limit) | (numbers < -limit)).any():
+        groups += longer
+        limit <<= 5
+    position = np.arange(groups.max())
+    characters = (numbers[:, None] >> 5 * position) & 31
+    characters |= np.where(position < groups[:, None] - 1, _MORE, 0)
+    written = characters[position < groups[:, None]] + _FIRST_CHARACTER
+    data: bytes = written.astype(np.uint8).tobytes()
+    return data.decode("ascii")
+
+
+def _counts(rle: Rle) -> NDArray[np.int64]:
+    """Run lengths of an encoding; COCO's files also hold them as plain lists and bytes."""
+    written: str | bytes | Sequence[int] = rle["counts"]
+    if not isinstance(written, str | bytes):
+        return np.asarray(written, np.int64)
+    data = written.encode("ascii") if isinstance(written, str) else written
+    characters = np.frombuffer(data, np.uint8).astype(np.int64) - _FIRST_CHARACTER
+    last = (characters & _MORE) == 0
+    if not len(last) or not last[-1] or characters.min() < 0 or characters.max() > 63:
+        raise InputError("expected run lengths in COCO's compressed form, got damaged text")
+    starts = np.flatnonzero(np.concatenate([[True], last[:-1]]))
+    lengths = np.diff(starts, append=len(last))
+    position = np.arange(len(last)) - np.repeat(starts, lengths)
+    numbers = np.add.reduceat((characters & 31) << 5 * position, starts)
+    negative = (characters[last] & _SIGN) != 0
+    numbers -= negative.astype(np.int64) << 5 * lengths
+    # Undo the differences: even and odd counts each add up on their own, the very first stands alone.
+    numbers[1::2] = np.cumsum(numbers[1::2])
+    numbers[2::2] = np.cumsum(numbers[2::2])
+    return numbers

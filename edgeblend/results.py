@@ -1,0 +1,229 @@
+"""What the SDK returns for one frame: its instances as a handful of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from edgeblend.classes import COCO_THING_IDS, COCO_THINGS
+from edgeblend.errors import InputError
+from edgeblend.masks import paste, polygons, rle
+
+if TYPE_CHECKING:
+    import supervision
+
+Index = SupportsIndex | slice | Sequence[int] | Sequence[bool] | NDArray[np.bool_] | NDArray[np.integer[Any]]
+
+_SHOWN = 3  # instances that a repr names
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instances:
+    """The N instances of one frame, by falling score.
+
+    All coordinates are frame pixels. Arrays are read-only views of what was handed in. Masks stay small until
+    they are asked for: ``masks``, ``rle`` and ``polygons`` each compute theirs anew.
+    """
+
+    boxes: NDArray[np.float32]
+    """(N, 4) xyxy, clipped to the frame."""
+    scores: NDArray[np.float32]
+    """(N,)."""
+    classes: NDArray[np.int64]
+    """(N,), indices into ``class_names``."""
+    class_names: tuple[str, ...]
+    """All names the model knows."""
+    mask_probs: NDArray[np.float32]
+    """(N, R, R) probabilities over ``mask_boxes``."""
+    mask_boxes: NDArray[np.float32]
+    """(N, 4) xyxy that masks are pasted into: the clipped boxes, or the predicted ones."""
+    frame_size: tuple[int, int]
+    """(height, width)."""
+    timings_ms: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Milliseconds by stage of the frame that these instances come from."""
+
+    def __post_init__(self) -> None:
+        count = len(self.scores)
+        size = self.mask_probs.shape[-1] if self.mask_probs.ndim else 0
+        self._freeze("boxes", np.float32, (count, 4))
+        self._freeze("scores", np.float32, (count,))
+        self._freeze("classes", np.int64, (count,))
+        self._freeze("mask_probs", np.float32, (count, size, size))
+        self._freeze("mask_boxes", np.float32, (count, 4))
+        if count and not (self.classes.min() >= 0 and self.classes.max() < len(self.class_names)):
+            raise InputError(
+                f"expected classes below {len(self.class_names)}, the number of class names, "
+                f"got {self.classes.min()} to {self.classes.max()}"
+            )
+
+    def _freeze(self, name: str, dtype: DTypeLike, shape: tuple[int, ...]) -> None:
+        array = getattr(self, name)
+        if array.shape != shape or array.dtype != dtype:
+            raise InputError(
+                f"expected {name} of shape {shape} and {np.dtype(dtype)}, got {array.shape} {array.dtype}"
+            )
+        view = array.view()
+        view.flags.writeable = False
+        object.__setattr__(self, name, view)
+
+    @classmethod
+    def empty(cls, frame_size: tuple[int, int], class_names: tuple[str, ...], mask_size: int) -> Instances:
+        """Return no instances of a frame (height, width)."""
+        return cls(
+            boxes=np.empty((0, 4), np.float32),
+            scores=np.empty(0, np.float32),
+            classes=np.empty(0, np.int64),
+            class_names=class_names,
+            mask_probs=np.empty((0, mask_size, mask_size), np.float32),
+            mask_boxes=np.empty((0, 4), np.float32),
+            frame_size=frame_size,
+        )
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, index: Index) -> Instances:
+        """Return the instances at an index, a slice, a list or array of indices, or where a mask is true."""
+        if isinstance(index, SupportsIndex) and not isinstance(index, np.ndarray):
+            position = range(len(self))[index]  # raises IndexError, understands negative ones
+            return self[position : position + 1]
+        chosen = index if isinstance(index, slice) else np.asarray(index)
+        if isinstance(chosen, np.ndarray) and not chosen.size and chosen.dtype != bool:
+            chosen = chosen.astype(np.int64)  # an empty list arrives as float64
+        return Instances(
+            boxes=self.boxes[chosen],
+            scores=self.scores[chosen],
+            classes=self.classes[chosen],
+            class_names=self.class_names,
+            mask_probs=self.mask_probs[chosen],
+            mask_boxes=self.mask_boxes[chosen],
+            frame_size=self.frame_size,
+            timings_ms=self.timings_ms,
+        )
+
+    def __iter__(self) -> Iterator[Instances]:
+        """Iterate over one-instance ``Instances``."""
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        height, width = self.frame_size
+        noun = "instance" if len(self) == 1 else "instances"
+        shown = [f"{name} {score:.2f}" for name, score in zip(self.names[:_SHOWN], self.scores, strict=False)]
+        listed = ", ".join(shown + ["..."] * (len(self) > _SHOWN))
+        return f"{len(self)} {noun} in {height}x{width}" + (f": {listed}" if shown else "")
+
+    @property
+    def names(self) -> list[str]:
+        """The class name of each instance."""
+        return [self.class_names[i] for i in self.classes.tolist()]
+
+    def masks(self, threshold: float = 0.5) -> NDArray[np.bool_]:
+        """Return masks on the whole frame, (N, H, W) bool: pixels whose probability reaches the threshold."""
+        return paste.paste_masks(self.mask_probs, self.mask_boxes, self.frame_size, threshold=threshold)
+
+    def rle(self, threshold: float = 0.5) -> list[rle.Rle]:
+        """Return masks in COCO's run-length encoding; costs memory for one region at a time."""
+        return [
+            rle.encode_region(mask, top, left, self.frame_size)
+            for top, left, mask in self._regions(threshold)
+        ]
+
+    def polygons(self, threshold: float = 0.5, *, tolerance: float = 0.0) -> list[list[polygons.Polygon]]:
+        """Return each mask's outlines along pixel edges; see ``mask_to_polygons``."""
+        return [
+            polygons.mask_to_polygons(mask, top, left, tolerance=tolerance)
+            for top, left, mask in self._regions(threshold)
+        ]
+
+    def areas(self, threshold: float = 0.5) -> NDArray[np.int64]:
+        """Return the number of pixels of each mask, (N,) int64."""
+        counts = [np.count_nonzero(mask) for _, _, mask in self._regions(threshold)]
+        return np.array(counts, np.int64)
+
+    def _regions(self, threshold: float) -> Iterator[tuple[int, int, NDArray[np.bool_]]]:
+        for probs, box in zip(self.mask_probs, self.mask_boxes, strict=True):
+            yield paste.paste_region(probs, box, self.frame_size, threshold=threshold)
+
+    def to_coco(
+        self,
+        image_id: int,
+        *,
+        category_ids: Sequence[int] | None = None,
+        segmentation: Literal["rle", "polygons"] = "rle",
+        threshold: float = 0.5,
+    ) -> list[dict[str, Any]]:
+        """Return COCO result records, ready for ``json.dump``.
+
+        Args:
+            image_id: written into each record.
+            category_ids: the id of each class; default: COCO's own for the 80 COCO names, else index + 1.
+            segmentation: how masks are written. COCO's polygons cannot carry holes and cannot be empty, so a
+                mask with a hole or without a pixel is written as RLE even when polygons are asked for.
+            threshold: pixels at or above it belong to the mask.
+
+        Raises:
+            InputError: ``category_ids`` does not name one id a class.
+        """
+        ids = self._category_ids(category_ids)
+        records = []
+        for box, score, label, (top, left, mask) in zip(
+            self.boxes.tolist(),
+            self.scores.tolist(),
+            self.classes.tolist(),
+            self._regions(threshold),
+            strict=True,
+        ):
+            outlines = polygons.mask_to_polygons(mask, top, left) if segmentation == "polygons" else []
+            flat = _flat_polygons(outlines) or rle.encode_region(mask, top, left, self.frame_size)
+            x0, y0, x1, y1 = box
+            records.append(
+                {
+                    "image_id": image_id,
+                    "category_id": ids[label],
+                    "bbox": [x0, y0, x1 - x0, y1 - y0],
+                    "score": score,
+                    "segmentation": flat,
+                }
+            )
+        return records
+
+    def _category_ids(self, given: Sequence[int] | None) -> list[int]:
+        if given is None:
+            if self.class_names == COCO_THINGS:
+                return list(COCO_THING_IDS)
+            return list(range(1, len(self.class_names) + 1))
+        if len(given) != len(self.class_names):
+            raise InputError(f"expected {len(self.class_names)} category ids, one a class, got {len(given)}")
+        return [int(i) for i in given]
+
+    def to_supervision(self, threshold: float = 0.5) -> supervision.Detections:
+        """Return these instances as ``supervision.Detections`` with masks and class names.
+
+        Raises:
+            InputError: the supervision package is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise InputError(
+                'to_supervision needs the supervision package: pip install "edgeblend[supervision]"'
+            ) from error
+        return supervision.Detections(
+            xyxy=self.boxes.copy(),
+            mask=self.masks(threshold),
+            confidence=self.scores.copy(),
+            class_id=self.classes.copy(),
+            data={"class_name": np.array(self.names, dtype=str)},
+        )
+
+
+def _flat_polygons(outlines: list[polygons.Polygon]) -> list[list[float]]:
+    """COCO's flat rings x0, y0, x1, y1, ...; none where one has a hole."""
+    if any(outline.holes for outline in outlines):
+        return []
+    return [outline.exterior.ravel().tolist() for outline in outlines]

@@ -1,0 +1,57 @@
+"""Detections in network pixels to instances in frame pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeblend.results import Instances
+from edgeblend.runtime.decode import Detections
+
+PasteMode: TypeAlias = Literal["clipped", "unclipped"]
+
+_NO_TIMINGS: Mapping[str, float] = MappingProxyType({})
+
+
+def assemble(
+    detections: Detections,
+    mask_probs: NDArray[np.float32],
+    *,
+    scale: tuple[float, float],
+    frame_size: tuple[int, int],
+    class_names: tuple[str, ...],
+    paste: PasteMode,
+    timings_ms: Mapping[str, float] = _NO_TIMINGS,
+) -> Instances:
+    """Scale boxes to the frame, clip them, and drop the detections of which nothing is left.
+
+    Args:
+        detections: N detections in network pixels.
+        mask_probs: (N, R, R).
+        scale: frame pixels a network pixel, (x, y).
+        frame_size: (height, width).
+        class_names: all names the model knows.
+        paste: the box that masks are stretched over. ``clipped`` reproduces published results, where a
+            border object's mask is squeezed by the overhang; ``unclipped`` keeps the geometry and cuts it
+            at the frame.
+        timings_ms: handed on.
+    """
+    scaled = detections.boxes * np.array([*scale, *scale], np.float32)
+    height, width = frame_size
+    clipped = np.clip(scaled, 0, np.array([width, height, width, height], np.float32))
+    kept = np.flatnonzero((clipped[:, 2:] > clipped[:, :2]).all(axis=1))
+    boxes = clipped[kept]
+    return Instances(
+        boxes=boxes,
+        scores=detections.scores[kept],
+        classes=detections.classes[kept],
+        class_names=class_names,
+        mask_probs=mask_probs[kept],
+        mask_boxes=boxes if paste == "clipped" else scaled[kept],
+        frame_size=frame_size,
+        timings_ms=timings_ms,
+    )

@@ -1,0 +1,196 @@
+"""Head outputs to detections: thresholds, top k a level, boxes, non-maximum suppression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeblend.errors import EngineError, InputError
+from edgeblend.runtime.nms import class_wise_nms
+from edgeblend.spec import DecodeSpec, LevelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class LevelOutputs:
+    """What the detector's head says on one pyramid level; any strides, no batch axis."""
+
+    cls_logits: NDArray[np.float32]
+    """(C, h, w), before the sigmoid."""
+    box_reg: NDArray[np.float32]
+    """(4, h, w): left, top, right, bottom distances in units of the stride, after the ReLU."""
+    centerness: NDArray[np.float32]
+    """(1, h, w), before the sigmoid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """The N detections of a picture, by falling score."""
+
+    boxes: NDArray[np.float32]
+    """(N, 4) xyxy in network pixels, not clipped to the picture."""
+    scores: NDArray[np.float32]
+    """(N,): the square root of class probability times centerness."""
+    classes: NDArray[np.int64]
+    """(N,)."""
+    levels: NDArray[np.int64]
+    """(N,): index into the spec's levels."""
+    cells: NDArray[np.int64]
+    """(N, 2): row and column on that level."""
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def select(self, index: NDArray[np.bool_] | NDArray[np.int64]) -> Detections:
+        """Return the detections at the given indices or where the mask is true."""
+        return Detections(
+            self.boxes[index], self.scores[index], self.classes[index], self.levels[index], self.cells[index]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Floor:
+    """What a candidate must exceed; a negative floor lets everything through."""
+
+    class_prob: float
+    product: float
+
+
+def decode(
+    levels: Sequence[LevelOutputs], spec: DecodeSpec, *, score_threshold: float | None = None
+) -> Detections:
+    """Turn the head's outputs into detections, as the checkpoint was evaluated.
+
+    Args:
+        levels: the head's outputs, one a level of the spec and in its order.
+        spec: thresholds and limits of the model.
+        score_threshold: when given, replaces the spec's threshold and looks at the *reported* score:
+            detections above it are returned. May be lower than what the spec lets through.
+
+    Returns:
+        Detections in network pixels; ties with the last of ``spec.max_detections`` are all kept.
+
+    Raises:
+        EngineError: the outputs do not fit the spec, or hold NaN or infinity where it matters.
+        InputError: the threshold is not within [0, 1).
+    """
+    if len(levels) != len(spec.levels):
+        raise EngineError(
+            f"expected outputs of {len(spec.levels)} levels, got {len(levels)}; rebuild the bundle"
+        )
+    floor = _floor(spec, score_threshold)
+    parts = [_decode_level(outputs, index, spec, floor) for index, outputs in enumerate(levels)]
+    found = Detections(
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.classes for part in parts]),
+        np.concatenate([part.levels for part in parts]),
+        np.concatenate([part.cells for part in parts]),
+    )
+    kept = class_wise_nms(
+        found.boxes,
+        found.scores,
+        found.classes,
+        iou_threshold=spec.nms_threshold,
+        max_kept=spec.max_detections,
+    )
+    return found.select(kept)
+
+
+def _floor(spec: DecodeSpec, score_threshold: float | None) -> _Floor:
+    if score_threshold is None:
+        if spec.threshold_with_centerness:
+            return _Floor(class_prob=-1.0, product=spec.score_threshold)
+        return _Floor(class_prob=spec.score_threshold, product=-1.0)
+    if not 0 <= score_threshold < 1:
+        raise InputError(f"expected a score threshold within [0, 1), got {score_threshold}")
+    return _Floor(class_prob=-1.0, product=score_threshold**2)
+
+
+def _decode_level(outputs: LevelOutputs, index: int, spec: DecodeSpec, floor: _Floor) -> Detections:
+    level = spec.levels[index]
+    _check_shapes(outputs, level, spec.num_classes)
+    candidates = _candidates(outputs, floor, level)
+    classes, cells = np.divmod(candidates, outputs.centerness.size)
+    rows, columns = np.divmod(cells, outputs.centerness.shape[2])
+    logits = outputs.cls_logits[classes, rows, columns]
+    _check_finite(logits, "cls_logits", level)
+
+    class_probs = _sigmoid(logits)
+    products = class_probs * _sigmoid(outputs.centerness[0, rows, columns])
+    exact = np.flatnonzero((class_probs > floor.class_prob) & (products > floor.product))
+    best = exact[_top_k(products[exact], spec.pre_nms_top_k)]
+    return Detections(
+        boxes=_boxes(outputs.box_reg, rows[best], columns[best], level),
+        scores=np.sqrt(products[best]),
+        classes=classes[best],
+        levels=np.full(len(best), index, np.int64),
+        cells=np.stack([rows[best], columns[best]], axis=1),
+    )
+
+
+def _candidates(outputs: LevelOutputs, floor: _Floor, level: LevelSpec) -> NDArray[np.int64]:
+    """Flat indices into (C, h, w) of all that may pass the floor, and of every NaN.
+
+    One comparison a logit, against a bar computed once a location; sigmoids are for the few that pass.
+    """
+    _check_finite(outputs.centerness, "centerness", level)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        needed = floor.product * (1 + np.exp(-outputs.centerness.astype(np.float64)))
+        # Loosened, so that rounding of the float32 sigmoids is left to the exact test.
+        needed = np.maximum(needed, floor.class_prob) * (1 - 1e-5)
+        bar = np.where(needed < 1, np.log(needed) - np.log1p(-needed), np.inf)
+        bar = np.where(needed > 0, bar, -np.inf)
+    # "Not below" and not "above": a NaN must come out as a candidate, to be reported.
+    passed = np.less_equal(outputs.cls_logits, bar.astype(np.float32))
+    np.logical_not(passed, out=passed)
+    return np.flatnonzero(passed)
+
+
+def _top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Indices of the k best; of ties at the last place the first ones, so that the choice is repeatable."""
+    if len(scores) <= k:
+        return np.arange(len(scores))
+    last = np.partition(scores, -k)[-k]
+    above = np.flatnonzero(scores > last)
+    ties = np.flatnonzero(scores == last)[: k - len(above)]
+    return np.sort(np.concatenate([above, ties]))
+
+
+def _boxes(
+    box_reg: NDArray[np.float32], rows: NDArray[np.int64], columns: NDArray[np.int64], level: LevelSpec
+) -> NDArray[np.float32]:
+    distances = box_reg[:, rows, columns].T.astype(np.float32)  # (n, 4): l, t, r, b
+    _check_finite(distances, "box_reg", level)
+    centres = np.stack([columns, rows], axis=1) * level.stride + level.stride // 2
+    distances *= level.stride
+    return np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1, dtype=np.float32)
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    # exp overflows float32 beyond 88; at 80 the result is 2e-35 either way.
+    probs = np.negative(np.maximum(logits, np.float32(-80)), dtype=np.float32)
+    np.exp(probs, out=probs)
+    probs += 1
+    return np.reciprocal(probs, out=probs)
+
+
+def _check_shapes(outputs: LevelOutputs, level: LevelSpec, num_classes: int) -> None:
+    grid = outputs.cls_logits.shape[1:]
+    expected = ((num_classes, *grid), (4, *grid), (1, *grid))
+    actual = (outputs.cls_logits.shape, outputs.box_reg.shape, outputs.centerness.shape)
+    if len(grid) != 2 or actual != expected:
+        raise EngineError(
+            f"level {level.name}: expected cls_logits ({num_classes}, h, w), box_reg (4, h, w) and "
+            f"centerness (1, h, w), got {actual[0]}, {actual[1]} and {actual[2]}; rebuild the bundle"
+        )
+
+
+def _check_finite(values: NDArray[np.float32], role: str, level: LevelSpec) -> None:
+    if not np.isfinite(values).all():
+        raise EngineError(
+            f"level {level.name}: {role} holds non-finite values; the engine's precision may be too low, "
+            "try the float32 bundle"
+        )
