@@ -1,0 +1,209 @@
+"""The bundle's ``manifest.json`` as frozen structs; ``docs/bundle.md`` is its specification.
+
+Reading is strict: an unknown field, a missing one or a wrong type is an error that names its place.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+
+from edgeblend.errors import BundleError
+from edgeblend.spec import BlendSpec, DecodeSpec, InputSpec, PanopticSpec, Struct
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Part = Literal["detector", "basis"]
+
+
+class FileSpec(Struct):
+    """One file of the bundle; the name has no folder in it."""
+
+    name: str
+    size: int
+    """Bytes."""
+    sha256: Sha256
+
+
+class TensorSpec(Struct):
+    """One physical tensor of a graph and the role that it plays."""
+
+    role: Literal[
+        "image", "cls_logits", "box_reg", "centerness", "attention_features", "attention", "pyramid", "bases"
+    ]
+    level: str | None
+    """Pyramid level such as ``p3``; None where the role has no levels."""
+    name: str
+    """What the engine calls it."""
+    layout: Literal["NCHW", "NHWC"]
+    dtype: Literal["uint8", "float32"]
+
+
+class GraphSpec(Struct):
+    """One graph: its files and its tensors."""
+
+    format: str
+    """Such as ``openvino-ir``."""
+    precision: Literal["fp32", "fp16"]
+    """How the weights are stored; what they are computed in is chosen when the bundle is opened."""
+    files: tuple[FileSpec, ...]
+    """The first is the one an engine opens."""
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class AttentionSpec(Struct):
+    """Where the attention of a detection comes from.
+
+    ``sparse``: the runtime computes it at the detections alone, from ``attention_features`` and
+    the weights in ``file``. ``dense``: the graph computes it everywhere and ``file`` is None.
+    """
+
+    mode: Literal["sparse", "dense"]
+    file: FileSpec | None
+
+
+class SourceSpec(Struct):
+    """What the bundle was made from."""
+
+    config: str
+    checkpoint: str
+    """File name, without folders."""
+    checkpoint_sha256: Sha256
+
+
+class TensorError(Struct):
+    """How far one output of an exported graph is from torch's."""
+
+    graph: Part
+    tensor: str
+    max_error: float
+    """Largest absolute difference over the standard deviation of torch's values."""
+
+
+class VerificationSpec(Struct):
+    """What the comparison of the exported graphs with torch measured, on photographs."""
+
+    tolerance: float
+    """Largest ``max_error`` that was allowed."""
+    pictures: tuple[tuple[int, int], ...]
+    """(height, width) of each canvas that was compared."""
+    tensors: tuple[TensorError, ...]
+    """The worst of all pictures, for each output."""
+    detections: int
+    """Detections of the torch network on all pictures together."""
+    matched: int
+    """How many of them the exported graphs found: same class, box IoU above 0.99, score within tolerance."""
+    lowest_mask_iou: float | None
+    """Over the matched detections; None without any."""
+
+
+class Manifest(Struct):
+    """Everything a runtime must know of a bundle besides its graphs."""
+
+    schema_version: int
+    target: str
+    """The engine that the graphs are for, such as ``openvino``."""
+    source: SourceSpec
+    input: InputSpec
+    things: tuple[str, ...]
+    """Class names of instances, by class index."""
+    stuff: tuple[str, ...]
+    """Class names of a panoptic model's semantic map; empty otherwise."""
+    decode: DecodeSpec
+    attention: AttentionSpec
+    blend: BlendSpec
+    panoptic: PanopticSpec | None
+    graphs: dict[Part, GraphSpec]
+    tools: dict[str, str]
+    """Versions of what made the bundle."""
+    verification: VerificationSpec
+
+    @property
+    def files(self) -> tuple[FileSpec, ...]:
+        """All files of the bundle except the manifest itself."""
+        graph_files = [file for graph in self.graphs.values() for file in graph.files]
+        return (*graph_files, *([self.attention.file] if self.attention.file else []))
+
+
+class _Version(msgspec.Struct):
+    schema_version: int
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the manifest as indented JSON, the same bytes for equal manifests."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def decode_manifest(data: bytes, *, source: str) -> Manifest:
+    """Read and check a manifest.
+
+    Args:
+        data: the content of ``manifest.json``.
+        source: what to call it in errors.
+
+    Raises:
+        BundleError: not JSON, another schema version, an unknown or missing field, or fields that
+            contradict each other.
+    """
+    try:
+        version = msgspec.json.decode(data, type=_Version).schema_version
+        if version != SCHEMA_VERSION:
+            raise BundleError(
+                f"{source}: schema version {version} is not supported: this edgeblend reads version "
+                f"{SCHEMA_VERSION}; convert the checkpoint again, or install the edgeblend that wrote it"
+            )
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise BundleError(f"{source}: not a valid manifest: {error}") from None
+    _check_consistency(manifest, source)
+    return manifest
+
+
+def _check_consistency(manifest: Manifest, source: str) -> None:
+    problems = [
+        f"unsafe file name {file.name!r}" for file in manifest.files if not _FILE_NAME.fullmatch(file.name)
+    ]
+    names = [file.name for file in manifest.files]
+    if len(set(names)) != len(names) or MANIFEST_NAME in names:
+        problems.append("a file is listed twice")
+    problems += [
+        f"graph {part!r} is missing" for part in ("detector", "basis") if part not in manifest.graphs
+    ]
+    problems += [f"graph {part!r} has no files" for part, graph in manifest.graphs.items() if not graph.files]
+    if (manifest.attention.mode == "sparse") != (manifest.attention.file is not None):
+        problems.append("sparse attention needs a weights file and dense attention has none")
+    if (manifest.input.height is None) != (manifest.input.width is None):
+        problems.append("height and width must both be numbers, or both null")
+    if len(manifest.things) != manifest.decode.num_classes:
+        problems.append(f"{len(manifest.things)} class names for {manifest.decode.num_classes} classes")
+    if not manifest.decode.levels:
+        problems.append("no pyramid levels")
+    problems += _missing_tensors(manifest)
+    if problems:
+        raise BundleError(f"{source}: not a valid manifest: {'; '.join(problems)}")
+
+
+def _missing_tensors(manifest: Manifest) -> list[str]:
+    if set(manifest.graphs) != {"detector", "basis"}:
+        return []
+    detector, basis = manifest.graphs["detector"], manifest.graphs["basis"]
+    attention = "attention_features" if manifest.attention.mode == "sparse" else "attention"
+    have = {(tensor.role, tensor.level) for tensor in detector.outputs}
+    need = {
+        (role, level.name)
+        for role in ("cls_logits", "box_reg", "centerness", attention)
+        for level in manifest.decode.levels
+    } | {(tensor.role, tensor.level) for tensor in basis.inputs}
+    problems = [f"the detector has no output {role} {level}" for role, level in sorted(need - have, key=str)]
+    if [tensor.role for tensor in detector.inputs] != ["image"]:
+        problems.append("the detector's only input must be the image")
+    if [tensor.role for tensor in basis.outputs] != ["bases"]:
+        problems.append("the basis graph's only output must be the bases")
+    return problems

@@ -1,0 +1,102 @@
+"""Small bundles for tests: a real manifest over files of a few bytes, no engine needed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from edgeblend.bundle import describe_file, stage_bundle
+from edgeblend.manifest import (
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    AttentionSpec,
+    GraphSpec,
+    Manifest,
+    Part,
+    SourceSpec,
+    TensorError,
+    TensorSpec,
+    VerificationSpec,
+    encode_manifest,
+)
+from edgeblend.spec import BlendSpec, DecodeSpec, InputSpec, LevelSpec
+
+HEAD_ROLES = ("cls_logits", "box_reg", "centerness", "attention_features")
+
+
+def tensor(role: str, level: str | None = None, dtype: str = "float32", layout: str = "NCHW") -> TensorSpec:
+    name = f"{role}_{level}" if level and role != "pyramid" else (level or role)
+    return TensorSpec(role=role, level=level, name=name, layout=layout, dtype=dtype)
+
+
+def make_manifest(graphs: dict[Part, GraphSpec], attention: AttentionSpec) -> Manifest:
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        target="openvino",
+        source=SourceSpec(config="tiny", checkpoint="tiny.pth", checkpoint_sha256="0" * 64),
+        input=InputSpec(height=32, width=64, min_size=32, max_size=64, pad_value=(104, 116, 124)),
+        things=("cat", "dog"),
+        stuff=(),
+        decode=DecodeSpec(
+            levels=(LevelSpec(name="p3", stride=8),),
+            num_classes=2,
+            score_threshold=0.05,
+            threshold_with_centerness=True,
+            nms_threshold=0.6,
+            pre_nms_top_k=1000,
+            max_detections=100,
+        ),
+        attention=attention,
+        blend=BlendSpec(
+            num_bases=4,
+            attention_size=14,
+            attention_interpolation="bilinear",
+            mask_size=56,
+            basis_stride=4,
+        ),
+        panoptic=None,
+        graphs=graphs,
+        tools={"edgeblend": "0"},
+        verification=VerificationSpec(
+            tolerance=1e-3,
+            pictures=((32, 64),),
+            tensors=(TensorError(graph="basis", tensor="bases", max_error=1e-5),),
+            detections=3,
+            matched=3,
+            lowest_mask_iou=1.0,
+        ),
+    )
+
+
+def write_tiny_bundle(out: Path) -> Path:
+    """Write a bundle whose graphs are a few bytes of text; nothing but an engine would notice."""
+    with stage_bundle(out) as folder:
+        files = {}
+        for name in ("detector.xml", "detector.bin", "basis.xml", "basis.bin", "attention.safetensors"):
+            (folder / name).write_bytes(f"content of {name}".encode())
+            files[name] = describe_file(folder / name)
+        graphs: dict[Part, GraphSpec] = {
+            "detector": GraphSpec(
+                format="openvino-ir",
+                precision="fp32",
+                files=(files["detector.xml"], files["detector.bin"]),
+                inputs=(tensor("image", dtype="uint8", layout="NHWC"),),
+                outputs=(*(tensor(role, "p3") for role in HEAD_ROLES), tensor("pyramid", "p3")),
+            ),
+            "basis": GraphSpec(
+                format="openvino-ir",
+                precision="fp32",
+                files=(files["basis.xml"], files["basis.bin"]),
+                inputs=(tensor("pyramid", "p3"),),
+                outputs=(tensor("bases"),),
+            ),
+        }
+        attention = AttentionSpec(mode="sparse", file=files["attention.safetensors"])
+        (folder / MANIFEST_NAME).write_bytes(encode_manifest(make_manifest(graphs, attention)))
+    return out
+
+
+def edit_manifest(folder: Path, **changes: object) -> None:
+    """Overwrite top-level fields of a bundle folder's manifest."""
+    path = folder / MANIFEST_NAME
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
