@@ -1,1 +1,79 @@
-"""edgeblend: BlendMask instance segmentation on edge devices."""
+"""edgeblend: BlendMask instance segmentation on edge devices.
+
+Everything public is here by name and loaded when it is first used: importing the package loads
+neither torch nor an engine.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from edgeblend.errors import (
+    BundleError,
+    CheckpointError,
+    ConfigError,
+    ConversionError,
+    EdgeBlendError,
+    EngineError,
+    InputError,
+    OutputError,
+)
+
+if TYPE_CHECKING:
+    from edgeblend.bundle import Bundle
+    from edgeblend.converters.convert import convert
+    from edgeblend.results import Instances
+    from edgeblend.runtime.images import read_image
+    from edgeblend.runtime.segmenter import Segmenter
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "CheckpointError",
+    "ConfigError",
+    "ConversionError",
+    "EdgeBlendError",
+    "EngineError",
+    "InputError",
+    "Instances",
+    "OutputError",
+    "Segmenter",
+    "__version__",
+    "convert",
+    "read_image",
+]
+
+try:
+    __version__ = version("edgeblend")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+_LAZY = {
+    "Bundle": "edgeblend.bundle",
+    "Instances": "edgeblend.results",
+    "Segmenter": "edgeblend.runtime.segmenter",
+    "convert": "edgeblend.converters.convert",
+    "read_image": "edgeblend.runtime.images",
+}
+_CONVERT_NEEDS = ("torch", "yaml", "openvino")
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute can be anything
+    if name not in _LAZY:
+        raise AttributeError(f"module 'edgeblend' has no attribute {name!r}")
+    try:
+        value = getattr(import_module(_LAZY[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name not in _CONVERT_NEEDS:
+            raise
+        raise EngineError(
+            f'converting needs {error.name}, which is not installed; run `pip install "edgeblend[convert]"`'
+        ) from error
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,139 @@
+"""OpenVINO: Intel, AMD and Arm CPUs, Intel GPUs and NPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from edgeblend.errors import EngineError
+from edgeblend.manifest import GraphSpec
+from edgeblend.runtime.backends.base import (
+    Array,
+    DeviceInfo,
+    EngineInfo,
+    EngineOptions,
+    SessionInfo,
+)
+
+_HINT = "INFERENCE_PRECISION_HINT"
+_PRECISIONS = {"f32": ov.Type.f32, "bf16": ov.Type.bf16, "f16": ov.Type.f16}
+_PRECISION_NAMES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+class OpenVinoSession:
+    """One graph compiled by OpenVINO, with one inference request."""
+
+    def __init__(self, compiled: ov.CompiledModel, info: SessionInfo) -> None:
+        self.info = info
+        self._request: ov.InferRequest | None = compiled.create_infer_request()
+        self._names = tuple(output.get_any_name() for output in compiled.outputs)
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, NDArray[np.float32]]:
+        """Run the graph once; see :class:`edgeblend.runtime.backends.base.Session`."""
+        if self._request is None:
+            raise EngineError("this session was closed; load the bundle again")
+        try:
+            # Shared both ways: inputs are read where they lie, outputs are views of the request's memory.
+            results = self._request.infer(dict(inputs), share_inputs=True, share_outputs=True)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed on {self.info.device}: {_first_line(error)}") from error
+        return dict(zip(self._names, results.values(), strict=True))
+
+    def close(self) -> None:
+        """Release the compiled graph."""
+        self._request = None
+
+
+def open_session(graph: GraphSpec, files: Sequence[Path], options: EngineOptions) -> OpenVinoSession:
+    """Compile an OpenVINO IR; see :class:`edgeblend.runtime.backends.base.Backend`."""
+    if graph.format != "openvino-ir":
+        raise EngineError(f"OpenVINO opens graphs of format 'openvino-ir', this one is {graph.format!r}")
+    core = ov.Core()
+    _check_device(core, options.device)
+    try:
+        model = core.read_model(files[0])
+        compiled = core.compile_model(model, options.device, _properties(options))
+        info = _session_info(core, compiled, options)
+    except RuntimeError as error:
+        raise EngineError(
+            f"OpenVINO cannot compile {files[0].name} for {options.device}: {_first_line(error)}"
+        ) from error
+    _check_precision(info, options)
+    return OpenVinoSession(compiled, info)
+
+
+def engine_info() -> EngineInfo:
+    """Return OpenVINO's version and the devices it sees here."""
+    core = ov.Core()
+    devices = tuple(
+        DeviceInfo(
+            device,
+            str(core.get_property(device, "FULL_DEVICE_NAME")),
+            tuple(str(name) for name in core.get_property(device, "OPTIMIZATION_CAPABILITIES")),
+        )
+        for device in core.available_devices
+    )
+    return EngineInfo(_version(), devices)
+
+
+def _check_device(core: ov.Core, device: str) -> None:
+    # 'AUTO:GPU,CPU' and 'HETERO:...' name several devices after a colon; 'GPU' stands for 'GPU.0'.
+    base, _, listed = device.partition(":")
+    wanted = listed.split(",") if listed else [] if base in ("AUTO", "HETERO", "MULTI") else [base]
+    available = core.available_devices
+    known = {*available, *(name.partition(".")[0] for name in available)}
+    if missing := [name for name in wanted if name.strip("-") not in known]:
+        raise EngineError(
+            f"device {', '.join(missing)} is not there; OpenVINO sees {', '.join(available) or 'none'} "
+            "(`edgeblend doctor` shows them)"
+        )
+
+
+def _properties(options: EngineOptions) -> dict[str, Any]:
+    properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    if options.precision != "engine":
+        properties[_HINT] = _PRECISIONS[options.precision]
+    if options.threads is not None:
+        properties["INFERENCE_NUM_THREADS"] = options.threads
+    if options.cache_dir is not None:
+        properties["CACHE_DIR"] = str(options.cache_dir)
+    return {**properties, **options.properties}
+
+
+def _session_info(core: ov.Core, compiled: ov.CompiledModel, options: EngineOptions) -> SessionInfo:
+    devices = list(compiled.get_property("EXECUTION_DEVICES"))
+    supported = set(compiled.get_property("SUPPORTED_PROPERTIES"))
+    precision = compiled.get_property(_HINT).get_type_name() if _HINT in supported else "unknown"
+    threads = (
+        int(compiled.get_property("INFERENCE_NUM_THREADS")) if "INFERENCE_NUM_THREADS" in supported else None
+    )
+    return SessionInfo(
+        engine=f"openvino {_version()}",
+        device=",".join(devices),
+        device_name=", ".join(str(core.get_property(device, "FULL_DEVICE_NAME")) for device in devices),
+        precision=_PRECISION_NAMES.get(precision, precision),
+        threads=threads,
+    )
+
+
+def _check_precision(info: SessionInfo, options: EngineOptions) -> None:
+    if options.precision not in ("engine", info.precision):
+        raise EngineError(
+            f"device {info.device} computes in {info.precision} when asked for {options.precision}; "
+            f"ask for {info.precision}, or for 'engine' to accept whatever it takes"
+        )
+
+
+def _version() -> str:
+    return str(ov.__version__).partition("-")[0]
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # The last line of OpenVINO's message is the cause; those before it say where it was thrown.
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,65 @@
+"""The engines by name: our own as data, others through entry points. Nothing is imported until asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import cast
+
+from edgeblend.errors import EngineError
+from edgeblend.runtime.backends.base import Backend
+
+ENTRY_POINT_GROUP = "edgeblend.backends"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendEntry:
+    """Where an engine of our own is driven, and how to install it."""
+
+    module: str
+    package: str
+    """The import that must be there."""
+    extra: str
+    """The extra of edgeblend that installs it."""
+
+
+BACKENDS = {
+    "openvino": BackendEntry("edgeblend.runtime.backends.openvino", "openvino", "openvino"),
+}
+
+
+def backend_names() -> tuple[str, ...]:
+    """Return the names of all engines that could be asked for, installed or not."""
+    return tuple(sorted({*BACKENDS, *_foreign_entries()}))
+
+
+def load_backend(name: str) -> Backend:
+    """Import what drives the engine ``name``.
+
+    Raises:
+        EngineError: nobody knows the name, or the engine is not installed.
+    """
+    if name in BACKENDS:
+        return _load_own(name, BACKENDS[name])
+    foreign = _foreign_entries()
+    if name not in foreign:
+        raise EngineError(f"unknown engine {name!r}; known are {', '.join(backend_names())}")
+    try:
+        return cast(Backend, foreign[name].load())
+    except ImportError as error:
+        raise EngineError(f"engine {name!r} ({foreign[name].value}) cannot be imported: {error}") from error
+
+
+def _load_own(name: str, entry: BackendEntry) -> Backend:
+    try:
+        import_module(entry.package)
+    except ImportError as error:
+        raise EngineError(
+            f'engine {name!r} is not installed ({error}); run `pip install "edgeblend[{entry.extra}]"`'
+        ) from error
+    return cast(Backend, import_module(entry.module))
+
+
+def _foreign_entries() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
