@@ -1,0 +1,146 @@
+"""Instances drawn over their frame: tinted masks, boxes and labels, for looking at."""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeblend.errors import InputError
+from edgeblend.masks.paste import paste_region
+from edgeblend.results import Instances
+from edgeblend.runtime.images import to_bgr8
+
+Colour = tuple[int, int, int]
+Rectangle = tuple[int, int, int, int]  # x0, y0, x1, y1, the last two exclusive
+
+_OPACITY = 0.45
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_GOLDEN_RATIO = 0.618034
+
+
+def draw(frame: NDArray[np.uint8], instances: Instances) -> NDArray[np.uint8]:
+    """Return a new (H, W, 3) uint8 BGR picture: ``frame`` with the masks, boxes and labels of ``instances``.
+
+    The n-th instance always has the n-th colour. Of two that overlap, the one with the higher score lies
+    on top.
+    """
+    canvas = np.array(to_bgr8(frame), order="C")
+    if canvas.shape[:2] != instances.frame_size:
+        raise InputError(
+            f"expected the frame of these instances, (h, w) {instances.frame_size}, got {canvas.shape[:2]}; "
+            "pass the frame as the segmenter saw it"
+        )
+    falling = range(len(instances))
+    for i in reversed(falling):
+        _draw_mask(canvas, instances.mask_probs[i], instances.mask_boxes[i], instance_colour(i))
+    for i in reversed(falling):
+        _draw_box(canvas, instances.boxes[i], instance_colour(i))
+    labels = _place_labels(canvas, instances)
+    for i in reversed(falling):
+        _draw_label(canvas, labels[i], instance_colour(i))
+    return canvas
+
+
+def instance_colour(index: int) -> Colour:
+    """Return the BGR colour of the n-th instance; hues a golden ratio apart never come close soon."""
+    hue = (0.58 + index * _GOLDEN_RATIO) % 1.0
+    # Every third darker: tells hues apart that do come close after a while.
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.8, (1.0, 0.95, 0.75)[index % 3])
+    return round(blue * 255), round(green * 255), round(red * 255)
+
+
+def _draw_mask(
+    canvas: NDArray[np.uint8], probs: NDArray[np.float32], box: NDArray[np.float32], colour: Colour
+) -> None:
+    """Tint the mask's pixels and trace its outline; touches only the region around the box."""
+    top, left, mask = paste_region(probs, box, canvas.shape[:2])
+    if not mask.any():
+        return
+    region = canvas[top : top + mask.shape[0], left : left + mask.shape[1]]
+    tinted = cv2.addWeighted(region, 1 - _OPACITY, np.full_like(region, colour), _OPACITY, 0)
+    np.copyto(region, tinted, where=mask[..., None])
+    outlines, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(canvas, outlines, -1, colour, _line_width(canvas), cv2.LINE_AA, offset=(left, top))
+
+
+def _draw_box(canvas: NDArray[np.uint8], box: NDArray[np.float32], colour: Colour) -> None:
+    x0, y0, x1, y1 = _pixels(box)
+    cv2.rectangle(canvas, (x0, y0), (x1 - 1, y1 - 1), colour, _line_width(canvas))
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    text: str
+    place: Rectangle
+    origin: tuple[int, int]
+    """(x, y) of the text's baseline, from the place's top left."""
+
+
+def _place_labels(canvas: NDArray[np.uint8], instances: Instances) -> list[_Label]:
+    """Give every instance's label a place; the highest score chooses first."""
+    labels: list[_Label] = []
+    for name, score, box in zip(instances.names, instances.scores.tolist(), instances.boxes, strict=True):
+        text = f"{name} {score:.2f}"
+        (width, height), baseline = cv2.getTextSize(text, _FONT, _text_scale(canvas), _line_width(canvas))
+        margin = max(round(height * 0.35), 2)
+        size = (width + 2 * margin, height + baseline + margin)
+        place = _free_place(_pixels(box), size, canvas.shape[:2], [label.place for label in labels])
+        labels.append(_Label(text, place, (margin, size[1] - baseline - margin // 2)))
+    return labels
+
+
+def _draw_label(canvas: NDArray[np.uint8], label: _Label, colour: Colour) -> None:
+    x0, y0, x1, y1 = label.place
+    cv2.rectangle(canvas, (x0, y0), (x1 - 1, y1 - 1), colour, cv2.FILLED)
+    origin = (x0 + label.origin[0], y0 + label.origin[1])
+    scale, width = _text_scale(canvas), _line_width(canvas)
+    cv2.putText(canvas, label.text, origin, _FONT, scale, _text_colour(colour), width, cv2.LINE_AA)
+
+
+def _free_place(
+    box: Rectangle, size: tuple[int, int], frame_size: tuple[int, int], taken: list[Rectangle]
+) -> Rectangle:
+    """Return where a label of ``size`` (w, h) goes: on the box, in it, under it; always within the frame."""
+    x0, y0, _, y1 = box
+    width, height = size
+    left = max(min(x0, frame_size[1] - width), 0)
+    places = []
+    for wanted in (y0 - height, y0, y0 + height, y1 - height, y1):
+        top = max(min(wanted, frame_size[0] - height), 0)
+        places.append((left, top, left + width, top + height))
+    free = (place for place in places if not any(_overlap(place, other) for other in taken))
+    return next(free, places[0])
+
+
+def _overlap(a: Rectangle, b: Rectangle) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _pixels(box: NDArray[np.float32]) -> Rectangle:
+    x0, y0, x1, y1 = (round(side) for side in box.tolist())
+    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
+
+
+def _line_width(canvas: NDArray[np.uint8]) -> int:
+    return max(round(_short_side(canvas) / 500), 1)
+
+
+def _text_scale(canvas: NDArray[np.uint8]) -> float:
+    """Return the font's scale: letters 1/45 of the frame's short side high, but legible."""
+    return max(_short_side(canvas) / 45 / 22, 0.4)  # 22: a capital's height in pixels at scale 1
+
+
+def _short_side(canvas: NDArray[np.uint8]) -> int:
+    height, width = canvas.shape[:2]
+    return int(min(height, width))
+
+
+def _text_colour(background: Colour) -> Colour:
+    """Return black on light colours, white on dark ones (ITU-R BT.601 luma)."""
+    blue, green, red = background
+    light = 0.114 * blue + 0.587 * green + 0.299 * red > 140
+    return (0, 0, 0) if light else (255, 255, 255)
