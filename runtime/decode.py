@@ -13,7 +13,7 @@ from edgeblend.runtime.nms import class_wise_nms
 from edgeblend.spec import DecodeSpec, LevelSpec
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LevelOutputs:
     """What the detector's head says on one pyramid level; any strides, no batch axis."""
 
@@ -25,7 +25,7 @@ class LevelOutputs:
     """(1, h, w), before the sigmoid."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Detections:
     """The N detections of a picture, by falling score."""
 

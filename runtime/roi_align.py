@@ -53,7 +53,7 @@ def _samples(
     start = low * np.float32(scale) - np.float32(0.5)
     step = (high - low) * np.float32(scale / count)
     bins = np.arange(count, dtype=np.float32) + np.float32(0.5)
-    positions = start[:, None] + step[:, None] * bins
+    positions: NDArray[np.float32] = start[:, None] + step[:, None] * bins
     kept = (positions >= -1) & (positions <= size)
     np.clip(positions, 0, size - 1, out=positions)
     return positions, kept.astype(np.float32)
@@ -71,7 +71,7 @@ def _weights(
     positions: NDArray[np.float32], kept: NDArray[np.float32], first: int, stop: int
 ) -> NDArray[np.float32]:
     """(R, stop - first): how much of each cell a sample takes, a hat of width one around its position."""
-    weights = positions[:, None] - np.arange(first, stop, dtype=np.float32)
+    weights: NDArray[np.float32] = positions[:, None] - np.arange(first, stop, dtype=np.float32)
     np.abs(weights, out=weights)
     np.subtract(1, weights, out=weights)
     np.maximum(weights, 0, out=weights)

@@ -120,7 +120,8 @@ def _resample(
     """
     if not len(rows.lower) or not len(columns.lower):
         return
-    padded = np.pad(np.asarray(probs, np.float32), 1)
+    padded = np.zeros((probs.shape[0] + 2, probs.shape[1] + 2), np.float32)
+    padded[1:-1, 1:-1] = probs
     # Columns first: R + 2 short rows here, so that the long pass below copies whole rows.
     stretched = padded.take(columns.lower, axis=1)
     stretched += (padded.take(columns.lower + 1, axis=1) - stretched) * columns.fraction

@@ -52,10 +52,11 @@ def encode_region(mask: NDArray[np.bool_], top: int, left: int, frame_size: tupl
     edges.sort()
     # A run that ends at the bottom and one that begins at the next column's top are the same run.
     joined = np.flatnonzero(edges[1:-1:2] == edges[2::2]) * 2 + 1
-    edges = np.delete(edges, [joined, joined + 1])
-    if not len(edges) or edges[-1] != height * width:
-        edges = np.append(edges, height * width)
-    return {"size": [height, width], "counts": _compress(np.diff(edges, prepend=0))}
+    if len(joined):
+        edges = np.delete(edges, [joined, joined + 1])
+    frame_end = [] if len(edges) and edges[-1] == height * width else [height * width]
+    counts = np.diff(np.concatenate([[0], edges, frame_end]).astype(np.int64))
+    return {"size": [height, width], "counts": _compress(counts)}
 
 
 def decode(rle: Rle) -> NDArray[np.bool_]:

@@ -1,0 +1,73 @@
+import math
+
+import numpy as np
+import pytest
+
+from edgeblend.runtime.blender import blend
+
+
+def literal_grow(attention, size, interpolation):
+    source = attention.shape[-1]
+    out = np.zeros((*attention.shape[:-2], size, size))
+    for i, j in np.ndindex(size, size):
+        if interpolation == "nearest":
+            out[..., i, j] = attention[..., math.floor(i * source / size), math.floor(j * source / size)]
+            continue
+        y = min(max((i + 0.5) * source / size - 0.5, 0), source - 1)
+        x = min(max((j + 0.5) * source / size - 0.5, 0), source - 1)
+        top, left = math.floor(y), math.floor(x)
+        bottom, right = min(top + 1, source - 1), min(left + 1, source - 1)
+        fy, fx = y - top, x - left
+        upper = attention[..., top, left] * (1 - fx) + attention[..., top, right] * fx
+        lower = attention[..., bottom, left] * (1 - fx) + attention[..., bottom, right] * fx
+        out[..., i, j] = upper * (1 - fy) + lower * fy
+    return out
+
+
+def literal_blend(rois, attention, interpolation):
+    grown = np.exp(literal_grow(attention.astype(np.float64), rois.shape[-1], interpolation))
+    logits = (grown / grown.sum(axis=1, keepdims=True) * rois).sum(axis=1)
+    return 1 / (1 + np.exp(-logits))
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize(("size", "attention_size"), [(8, 3), (12, 4), (5, 5), (56, 14)])
+@pytest.mark.parametrize("count", [1, 37])
+def test_equals_a_literal_loop(interpolation, size, attention_size, count):
+    rng = np.random.default_rng(size)
+    rois = rng.normal(0, 3, (count, 4, size, size)).astype(np.float32)
+    attention = rng.normal(0, 3, (count, 4, attention_size, attention_size)).astype(np.float32)
+    found = blend(rois, attention, interpolation=interpolation)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, literal_blend(rois, attention, interpolation), atol=2e-6)
+
+
+def test_equal_attention_averages_the_bases():
+    rois = np.array([1.0, 3.0], np.float32).reshape(1, 2, 1, 1)
+    found = blend(rois, np.zeros((1, 2, 1, 1), np.float32), interpolation="bilinear")
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-2.0)), rtol=1e-6)
+
+
+def test_nearest_repeats_and_bilinear_fades():
+    rois = np.tile(np.array([-4.0, 4.0], np.float32).reshape(1, 2, 1, 1), (1, 1, 4, 4))
+    attention = np.zeros((1, 2, 2, 2), np.float32)
+    attention[0, 1, :, 1] = 8  # the right half chooses the second base
+    nearest = blend(rois, attention, interpolation="nearest")[0, 0]
+    fading = blend(rois, attention, interpolation="bilinear")[0, 0]
+    assert nearest[0] == nearest[1] == 0.5
+    assert nearest[2] == nearest[3] > 0.98
+    assert (np.diff(fading) > 0).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_extreme_values_stay_finite():
+    rois = np.array([[-1000, 1000], [1000, -1000]], np.float32).reshape(2, 2, 1, 1)
+    attention = np.array([[500, -500], [500, -500]], np.float32).reshape(2, 2, 1, 1)
+    np.testing.assert_array_equal(blend(rois, attention, interpolation="bilinear").ravel(), [0, 1])
+
+
+def test_nothing_to_blend():
+    nothing = blend(
+        np.empty((0, 4, 8, 8), np.float32), np.empty((0, 4, 2, 2), np.float32), interpolation="nearest"
+    )
+    assert nothing.shape == (0, 8, 8)
