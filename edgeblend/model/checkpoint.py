@@ -49,12 +49,12 @@ class CheckpointMismatchError(CheckpointError):
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """Return a checkpoint's tensors as float32, under the names that networks of this package use.
 
-    Reads what ``torch.save`` wrote (the state dict itself or under "model") and ``.safetensors``. Nothing in the
-    file is executed. Prefixes ``module.`` are taken off, ``centerness`` is renamed ``ctrness`` and
+    Reads what ``torch.save`` wrote (the state dict itself or under "model") and ``.safetensors``. Nothing in
+    the file is executed. Prefixes ``module.`` are taken off, ``centerness`` is renamed ``ctrness`` and
     ``num_batches_tracked`` left out.
 
     Raises:
-        CheckpointError: the file is missing, broken, unsafe, not a checkpoint, or holds NaN or infinite values.
+        CheckpointError: the file is missing, broken, unsafe, no checkpoint, or holds NaN or infinity.
     """
     path = Path(path)
     _check_file(path)
@@ -126,9 +126,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
         reason = _first_line(error)
-        raise CheckpointError(
-            f"{path} is not a whole safetensors file ({reason}); fetch it again."
-        ) from error
+        raise CheckpointError(f"{path} is no whole safetensors file ({reason}); fetch it again.") from error
     return tensors
 
 
@@ -152,11 +150,11 @@ def _unpickling_error(path: Path, message: str) -> CheckpointError:
     refused = re.search(r"(?:GLOBAL|global:?) ([\w.]*\w)", message)
     if refused is None:
         return CheckpointError(
-            f"{path} is not a checkpoint, or is broken: it is a pickle that holds no tensors."
+            f"{path} is no checkpoint, or broken: a pickle that holds more or other things than tensors."
         )
     return CheckpointError(
-        f"{path} wants to run code to be opened ({refused[1]}); refused, nothing was run. If you trust where it"
-        " comes from, open it there with torch.load(..., weights_only=False) and save the tensors alone:"
+        f"{path} wants to run code to be opened ({refused[1]}); refused, nothing was run. If you trust where"
+        " it comes from, open it there with torch.load(..., weights_only=False) and save the tensors alone:"
         ' torch.save({"model": checkpoint["model"]}, "weights.pth").'
     )
 
@@ -172,12 +170,12 @@ def _state_dict(content: object, path: Path) -> dict[Any, Any]:
         state = content["model"]
     if not isinstance(state, dict):
         raise CheckpointError(
-            f"{path} holds a {type(content).__name__}; expected a state dict, or a dict with one under 'model'."
+            f"{path} holds a {type(content).__name__}; expected a state dict, bare or under 'model'."
         )
     if not any(isinstance(value, Tensor) for value in state.values()):
         keys = ", ".join(map(repr, list(state)[:10])) or "none"
         raise CheckpointError(
-            f"{path} holds no tensors (its keys: {keys}); expected a state dict, or a dict with one under 'model'."
+            f"{path} holds no tensors (its keys: {keys}); expected a state dict, bare or under 'model'."
         )
     return state
 
@@ -255,9 +253,7 @@ def _mismatch(
     if unexpected:
         parts.append(f"{len(unexpected)} unexpected: {', '.join(unexpected)}")
     if mismatched:
-        shapes = (
-            f"{name} has shape {_by(actual)} instead of {_by(want)}" for name, want, actual in mismatched
-        )
+        shapes = (f"{name} is {_by(actual)} instead of {_by(want)}" for name, want, actual in mismatched)
         parts.append(f"{len(mismatched)} of another shape: {', '.join(shapes)}")
     fits = matching_configs(weights)
     advice = f"its parameters fit: {', '.join(fits)}" if fits else "give the config it was trained with"

@@ -104,9 +104,11 @@ def _walk(
     seen.add(id(section))
     lines: dict[str, int] = {}
     for key_node, value_node in section.value:
-        key, line = loader.construct_object(key_node), key_node.start_mark.line + 1
-        if not isinstance(key, str) or "." in key:
-            raise ConfigError(f"{path}:{line}: {prefix}{key!r} is not a config key; expected a plain name.")
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise ConfigError(f"{path}:{line}: a key is a {key_node.id}; expected a name.")
+        # As written: YAML reads ON as a truth value. In quotes where it could pass for a path of sections.
+        key = repr(key_node.value) if "." in key_node.value else key_node.value
         if key in lines:
             raise ConfigError(f"{path}:{line}: {prefix}{key} is already set in line {lines[key]}; keep one.")
         lines[key] = line

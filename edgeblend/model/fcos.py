@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeblend.model.config_schema import FCOSConfig
-from edgeblend.model.layers import GROUPS
+from edgeblend.model.layers import GroupNorm
 
 
 class HeadOutput(NamedTuple):
@@ -86,7 +86,7 @@ class Tower(nn.ModuleList):
         for _ in range(count):
             self.append(nn.Conv2d(channels, channels, 3, padding=1))
             if norm == "GN":
-                self.append(nn.GroupNorm(GROUPS, channels))
+                self.append(GroupNorm(channels))
             elif norm != "none":
                 self.append(nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(levels)))
             self.append(nn.ReLU())

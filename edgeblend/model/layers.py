@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 GROUPS = 32
 """Every group norm has 32 groups; all norms use torch's default eps, 1e-5."""
+
+
+class GroupNorm(nn.GroupNorm):
+    """A group norm of 32 groups that can be traced for sizes that change without a warning.
+
+    torch's own checks in Python, on every call, that the batch is large enough to train on.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(GROUPS, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the input's shape, normalised."""
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 class ConvNorm(nn.Conv2d):

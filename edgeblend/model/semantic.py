@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeblend.model.config_schema import SemanticConfig
-from edgeblend.model.layers import GROUPS, ConvNorm
+from edgeblend.model.layers import ConvNorm, GroupNorm
 
 
 class SemanticHead(nn.Module):
@@ -43,7 +43,7 @@ def _to_stride_4(channels: int, dim: int, *, doublings: int) -> nn.Sequential:
 
 class _Block(ConvNorm):
     def __init__(self, in_channels: int, channels: int) -> None:
-        super().__init__(in_channels, channels, 3, norm=nn.GroupNorm(GROUPS, channels))
+        super().__init__(in_channels, channels, 3, norm=GroupNorm(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(super().forward(x))
