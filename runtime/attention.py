@@ -8,7 +8,7 @@ hundred are read. Gathering a patch a detection and multiplying once gives the s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +18,23 @@ from edgeblend.errors import BundleError, InputError
 from edgeblend.runtime.decode import Detections
 from edgeblend.spec import BlendSpec
 
+_BLOCK = 16
+_ROWS = 6
+"""Outputs and patches of one matrix product; with C = 256 it stays below the 2**18 multiplications from which
+OpenBLAS wakes its threads. Those wait for cores that an engine holds: with two busy cores, 100 patches took
+80 ms in one product and 4 ms in these; on one free core both take 4 ms."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttentionLayer:
-    """A 3x3 convolution, stored as the matrix that multiplies flattened patches."""
+    """A 3x3 convolution as the matrix that multiplies flattened patches."""
 
     weight: NDArray[np.float32]
     """(9 * C, K * M * M), rows ordered (kernel row, kernel column, channel)."""
     bias: NDArray[np.float32]
     """(K * M * M,)."""
+    blocks: NDArray[np.float32] = field(init=False, repr=False)
+    """(B, 9 * C, 16): the weight's columns in blocks that are contiguous, the last filled up with zeros."""
 
     def __post_init__(self) -> None:
         weight, bias = self.weight, self.bias
@@ -36,6 +44,9 @@ class AttentionLayer:
                 "expected float32 attention weight (9 * C, K * M * M) and bias (K * M * M,), "
                 f"got {weight.dtype} {weight.shape} and {bias.dtype} {bias.shape}"
             )
+        filled = np.pad(weight, ((0, 0), (0, -weight.shape[1] % _BLOCK)))
+        blocks = np.ascontiguousarray(filled.reshape(len(weight), -1, _BLOCK).transpose(1, 0, 2))
+        object.__setattr__(self, "blocks", blocks)
 
 
 def load_attention(path: Path) -> AttentionLayer:
@@ -80,14 +91,16 @@ def gather_attention(
     outputs = spec.num_bases * spec.attention_size**2
     if layer.weight.shape != (9 * channels, outputs):
         raise InputError(f"expected attention weight {(9 * channels, outputs)}, got {layer.weight.shape}")
-    patches = np.empty((len(detections), 9 * channels), np.float32)
+    steps, rows = _grouping(len(detections))
+    patches = np.zeros((steps * rows, 9 * channels), np.float32)
     for index, feature in enumerate(features):
         here = np.flatnonzero(detections.levels == index)
         if here.size:
             patches[here] = _patches(feature, detections.cells[here])
-    attention = patches @ layer.weight
-    attention += layer.bias
-    return _as_maps(attention, spec)
+    # (B, steps, rows, 16): a block stays in cache while all patches pass.
+    products = np.matmul(patches.reshape(steps, rows, 9 * channels), layer.blocks[:, None])
+    filled = products.transpose(1, 2, 0, 3).reshape(steps * rows, len(layer.blocks) * _BLOCK)
+    return _as_maps(filled[: len(detections), :outputs] + layer.bias, spec)
 
 
 def read_attention(
@@ -109,6 +122,13 @@ def read_attention(
         rows, columns = detections.cells[here].T
         attention[here] = level_map[:, rows, columns].T
     return _as_maps(attention, spec)
+
+
+def _grouping(count: int) -> tuple[int, int]:
+    """How many groups of how many rows hold this many patches."""
+    steps = -(-count // _ROWS)
+    # At least two rows: a single one is a matrix-vector product, which wakes threads sooner.
+    return steps, max(-(-count // max(steps, 1)), 2)
 
 
 def _patches(feature: NDArray[np.float32], cells: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+_PRODUCT_SIZE = 1 << 18
+"""Multiplications in one matrix product, at most. Beyond, OpenBLAS wakes its threads, and those wait for
+cores that an engine holds: 300 boxes then took 55 ms on two busy cores, against 20 on one thread."""
+
 
 def roi_align(
     bases: NDArray[np.float32], boxes: NDArray[np.float32], *, spatial_scale: float, output_size: int
@@ -41,9 +45,18 @@ def roi_align(
         left, right = column_spans[index]
         row_weights = _weights(rows[index], row_kept[index], top, bottom)
         column_weights = _weights(columns[index], column_kept[index], left, right)
-        stretched = np.matmul(bases[:, top:bottom, left:right], column_weights.T)
-        np.matmul(row_weights, stretched, out=roi)
+        stretched = np.empty((num_bases, bottom - top, output_size), np.float32)
+        _multiply(bases[:, top:bottom, left:right], column_weights.T, out=stretched)
+        _multiply(row_weights, stretched, out=roi)
     return rois
+
+
+def _multiply(left: NDArray[np.float32], right: NDArray[np.float32], *, out: NDArray[np.float32]) -> None:
+    """Matrix product of stacks, in pieces that OpenBLAS does not spread over threads."""
+    step = max(_PRODUCT_SIZE // (right.shape[-2] * right.shape[-1]), 1)
+    for start in range(0, out.shape[-2], step):
+        rows = slice(start, start + step)
+        np.matmul(left[..., rows, :], right, out=out[..., rows, :])
 
 
 def _samples(
@@ -71,7 +84,8 @@ def _weights(
     positions: NDArray[np.float32], kept: NDArray[np.float32], first: int, stop: int
 ) -> NDArray[np.float32]:
     """(R, stop - first): how much of each cell a sample takes, a hat of width one around its position."""
-    weights: NDArray[np.float32] = positions[:, None] - np.arange(first, stop, dtype=np.float32)
+    cells = np.arange(first, stop, dtype=np.float32)
+    weights = np.subtract(positions[:, None], cells, dtype=np.float32)
     np.abs(weights, out=weights)
     np.subtract(1, weights, out=weights)
     np.maximum(weights, 0, out=weights)

@@ -55,8 +55,8 @@ def encode_region(mask: NDArray[np.bool_], top: int, left: int, frame_size: tupl
     if len(joined):
         edges = np.delete(edges, [joined, joined + 1])
     frame_end = [] if len(edges) and edges[-1] == height * width else [height * width]
-    counts = np.diff(np.concatenate([[0], edges, frame_end]).astype(np.int64))
-    return {"size": [height, width], "counts": _compress(counts)}
+    bounds = np.concatenate([[0], edges, frame_end]).astype(np.int64)
+    return {"size": [height, width], "counts": _compress(bounds[1:] - bounds[:-1])}
 
 
 def decode(rle: Rle) -> NDArray[np.bool_]:
