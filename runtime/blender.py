@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.errors import EngineError
+
 Interpolation = Literal["bilinear", "nearest"]
 
 # Detections blended at once: their weights stay in the second-level cache. Of 300 detections on one core,
@@ -30,6 +32,9 @@ def blend(
 
     Returns:
         (N, R, R) float32 probabilities.
+
+    Raises:
+        EngineError: a probability is not a number, because bases or attention hold NaN or infinity.
     """
     count, _, size, _ = rois.shape
     grow = _growth(attention.shape[-1], size, interpolation)
@@ -44,6 +49,11 @@ def blend(
         logits = np.sum(weights, axis=1, out=masks[chunk])
         logits /= total
         _sigmoid_in_place(logits)
+    if np.isnan(masks).any():
+        raise EngineError(
+            "bases or attention hold non-finite values; the engine's precision may be too low, "
+            "try the float32 bundle"
+        )
     return masks
 
 

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from edgeblend.errors import EngineError
 from edgeblend.runtime.blender import blend
 
 
@@ -71,3 +72,13 @@ def test_nothing_to_blend():
         np.empty((0, 4, 8, 8), np.float32), np.empty((0, 4, 2, 2), np.float32), interpolation="nearest"
     )
     assert nothing.shape == (0, 8, 8)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("broken", ["rois", "attention"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_non_finite_values_are_an_error(broken, value):
+    arrays = {"rois": np.ones((3, 2, 4, 4), np.float32), "attention": np.zeros((3, 2, 2, 2), np.float32)}
+    arrays[broken][1, :, 0, 0] = [value, -value]
+    with pytest.raises(EngineError, match="non-finite"):
+        blend(**arrays, interpolation="bilinear")
