@@ -147,7 +147,7 @@ def _read_torch(path: Path) -> object:
 
 
 def _unpickling_error(path: Path, message: str) -> CheckpointError:
-    refused = re.search(r"(?:GLOBAL|global:?) ([\w.]*\w)", message)
+    refused = re.search(r"GLOBAL ([\w.]*\w)", message)
     if refused is None:
         return CheckpointError(
             f"{path} is no checkpoint, or broken: a pickle that holds more or other things than tensors."

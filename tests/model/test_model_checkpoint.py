@@ -6,6 +6,7 @@ import pickle
 import re
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -160,6 +161,11 @@ def test_a_file_that_would_run_code_is_refused_and_nothing_runs(tmp_path, save, 
     else:
         torch.load(path, weights_only=False)
     assert made.exists()  # the payload works; reading did not run it
+
+
+def test_even_harmless_objects_are_named_and_refused(save):
+    message = refusal(save({"model": WEIGHT, "best": np.float64(3.0)}))
+    assert re.search(r"\(numpy\._?core\.multiarray\.scalar\); refused", message)
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
