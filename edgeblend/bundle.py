@@ -104,10 +104,9 @@ def stage_bundle(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         staged = work / "bundle"
         staged.mkdir()
         yield staged
-        try:
-            _publish(_zip_folder(staged, work / "bundle.zip") if out.suffix == ".zip" else staged, out, work)
-        except OSError as error:
-            raise OutputError(f"{out}: cannot be written: {error}") from error
+        _publish(_zip_folder(staged, work / "bundle.zip") if out.suffix == ".zip" else staged, out, work)
+    except OSError as error:  # such as a disk that is full
+        raise OutputError(f"{out}: cannot be written: {error}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -40,3 +40,8 @@ _UNUSED_THING_IDS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 
 COCO_THING_IDS: tuple[int, ...] = tuple(i for i in range(1, 91) if i not in _UNUSED_THING_IDS)
 """COCO's category id of each of ``COCO_THINGS``."""
+
+
+def category_ids(class_names: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the COCO category id of each class: COCO's own for its 80 names, else index + 1."""
+    return COCO_THING_IDS if class_names == COCO_THINGS else tuple(range(1, len(class_names) + 1))

@@ -22,7 +22,7 @@ Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Part = Literal["detector", "basis"]
 
 
-class FileSpec(Struct):
+class FileSpec(Struct, frozen=True):
     """One file of the bundle; the name has no folder in it."""
 
     name: str
@@ -31,7 +31,7 @@ class FileSpec(Struct):
     sha256: Sha256
 
 
-class TensorSpec(Struct):
+class TensorSpec(Struct, frozen=True):
     """One physical tensor of a graph and the role that it plays."""
 
     role: Literal[
@@ -45,7 +45,7 @@ class TensorSpec(Struct):
     dtype: Literal["uint8", "float32"]
 
 
-class GraphSpec(Struct):
+class GraphSpec(Struct, frozen=True):
     """One graph: its files and its tensors."""
 
     format: str
@@ -58,7 +58,7 @@ class GraphSpec(Struct):
     outputs: tuple[TensorSpec, ...]
 
 
-class AttentionSpec(Struct):
+class AttentionSpec(Struct, frozen=True):
     """Where the attention of a detection comes from.
 
     ``sparse``: the runtime computes it at the detections alone, from ``attention_features`` and
@@ -69,7 +69,7 @@ class AttentionSpec(Struct):
     file: FileSpec | None
 
 
-class SourceSpec(Struct):
+class SourceSpec(Struct, frozen=True):
     """What the bundle was made from."""
 
     config: str
@@ -78,7 +78,7 @@ class SourceSpec(Struct):
     checkpoint_sha256: Sha256
 
 
-class TensorError(Struct):
+class TensorError(Struct, frozen=True):
     """How far one output of an exported graph is from torch's."""
 
     graph: Part
@@ -87,11 +87,23 @@ class TensorError(Struct):
     """Largest absolute difference over the standard deviation of torch's values."""
 
 
-class VerificationSpec(Struct):
+class ToleranceSpec(Struct, frozen=True):
+    """What a conversion had to reach."""
+
+    max_error: float
+    """Largest error of an output, in standard deviations; also the largest difference of scores."""
+    box_iou: float
+    """Boxes that agree overlap by more than this."""
+    matched: float
+    """Share of the detections that must agree; one may always differ."""
+    mask_iou: float
+    """Masks that agree overlap by at least this."""
+
+
+class VerificationSpec(Struct, frozen=True):
     """What the comparison of the exported graphs with torch measured, on photographs."""
 
-    tolerance: float
-    """Largest ``max_error`` that was allowed."""
+    tolerance: ToleranceSpec
     pictures: tuple[tuple[int, int], ...]
     """(height, width) of each canvas that was compared."""
     tensors: tuple[TensorError, ...]
@@ -99,12 +111,12 @@ class VerificationSpec(Struct):
     detections: int
     """Detections of the torch network on all pictures together."""
     matched: int
-    """How many of them the exported graphs found: same class, box IoU above 0.99, score within tolerance."""
+    """How many of them the exported graphs found: same class, box and score within tolerance."""
     lowest_mask_iou: float | None
     """Over the matched detections; None without any."""
 
 
-class Manifest(Struct):
+class Manifest(Struct, frozen=True):
     """Everything a runtime must know of a bundle besides its graphs."""
 
     schema_version: int

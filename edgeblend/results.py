@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from edgeblend.classes import COCO_THING_IDS, COCO_THINGS
+from edgeblend import classes
 from edgeblend.errors import InputError
 from edgeblend.masks import paste, polygons, rle
 
@@ -157,7 +157,7 @@ class Instances:
         segmentation: Literal["rle", "polygons"] = "rle",
         threshold: float = 0.5,
     ) -> list[dict[str, Any]]:
-        """Return COCO result records, ready for ``json.dump``.
+        """Return COCO result records with the area of each mask, ready for ``json.dump``.
 
         Args:
             image_id: written into each record.
@@ -187,6 +187,7 @@ class Instances:
                     "category_id": ids[label],
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
                     "score": score,
+                    "area": int(np.count_nonzero(mask)),
                     "segmentation": flat,
                 }
             )
@@ -194,9 +195,7 @@ class Instances:
 
     def _category_ids(self, given: Sequence[int] | None) -> list[int]:
         if given is None:
-            if self.class_names == COCO_THINGS:
-                return list(COCO_THING_IDS)
-            return list(range(1, len(self.class_names) + 1))
+            return list(classes.category_ids(self.class_names))
         if len(given) != len(self.class_names):
             raise InputError(f"expected {len(self.class_names)} category ids, one a class, got {len(given)}")
         return [int(i) for i in given]

@@ -15,7 +15,7 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Base of all manifest structs: immutable, and strict about unknown fields."""
 
 
-class LevelSpec(Struct):
+class LevelSpec(Struct, frozen=True):
     """One pyramid level that the FCOS head looks at."""
 
     name: str
@@ -24,7 +24,7 @@ class LevelSpec(Struct):
     """Network pixels a cell."""
 
 
-class InputSpec(Struct):
+class InputSpec(Struct, frozen=True):
     """What the detector graph takes: (1, H, W, 3) uint8 BGR, and how a frame becomes that."""
 
     height: int | None
@@ -43,7 +43,7 @@ class InputSpec(Struct):
         return self.height is None
 
 
-class DecodeSpec(Struct):
+class DecodeSpec(Struct, frozen=True):
     """How head outputs become detections; the fields follow the config's ``MODEL.FCOS`` keys."""
 
     levels: tuple[LevelSpec, ...]
@@ -58,7 +58,7 @@ class DecodeSpec(Struct):
     max_detections: int
 
 
-class BlendSpec(Struct):
+class BlendSpec(Struct, frozen=True):
     """How bases and attention become masks; the fields follow the config's ``MODEL.BLENDMASK`` keys."""
 
     num_bases: int
@@ -73,7 +73,7 @@ class BlendSpec(Struct):
     """Network pixels a cell of the bases; RoIAlign's scale is one over it."""
 
 
-class PanopticSpec(Struct):
+class PanopticSpec(Struct, frozen=True):
     """How instances and the semantic map combine; the fields follow ``MODEL.PANOPTIC_FPN.COMBINE``."""
 
     overlap_threshold: float

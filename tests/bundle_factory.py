@@ -16,6 +16,7 @@ from edgeblend.manifest import (
     SourceSpec,
     TensorError,
     TensorSpec,
+    ToleranceSpec,
     VerificationSpec,
     encode_manifest,
 )
@@ -58,7 +59,7 @@ def make_manifest(graphs: dict[Part, GraphSpec], attention: AttentionSpec) -> Ma
         graphs=graphs,
         tools={"edgeblend": "0"},
         verification=VerificationSpec(
-            tolerance=1e-3,
+            tolerance=ToleranceSpec(max_error=1e-3, box_iou=0.99, matched=0.98, mask_iou=0.99),
             pictures=((32, 64),),
             tensors=(TensorError(graph="basis", tensor="bases", max_error=1e-5),),
             detections=3,

@@ -1,0 +1,217 @@
+"""A checkpoint in, a verified bundle out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from torch import Tensor
+
+from edgeblend.bundle import Bundle, check_output, describe_file, stage_bundle
+from edgeblend.converters.draft import ConvertOptions, Precision, check_options, draft_manifest
+from edgeblend.converters.reference import TorchSession
+from edgeblend.converters.split import AttentionMode, SplitGraph, attention_weights, split_network
+from edgeblend.converters.targets import Target, load_target
+from edgeblend.converters.verify import TOLERANCES, verify
+from edgeblend.manifest import (
+    MANIFEST_NAME,
+    AttentionSpec,
+    GraphSpec,
+    Manifest,
+    Part,
+    encode_manifest,
+)
+from edgeblend.model.blendmask import BlendMask, build_network
+from edgeblend.model.checkpoint import checkpoint_digest, load_weights, read_checkpoint
+from edgeblend.model.config import load_config
+from edgeblend.model.fold import fold_batch_norms
+from edgeblend.runtime.attention import AttentionLayer
+from edgeblend.runtime.backends.base import EngineOptions, Session
+from edgeblend.runtime.backends.registry import load_backend
+from edgeblend.spec import InputSpec
+
+ATTENTION_FILE = "attention.safetensors"
+
+
+def convert(
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    config: str | Path,
+    target: str = "openvino",
+    precision: Precision = "fp32",
+    input_size: tuple[int, int] | None = None,
+    dynamic: bool = False,
+    attention: AttentionMode = "sparse",
+    class_names: Sequence[str] | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Bundle:
+    """Convert a checkpoint into a bundle, verified against torch.
+
+    Args:
+        checkpoint: a ``.pth`` or ``.safetensors`` file; read as weights only, never executed.
+        out: folder, or ``.zip`` file, to make.
+        config: a published name such as ``R_50_3x``, or a YAML file.
+        target: the engine that will run it.
+        precision: how weights are stored.
+        input_size: (height, width) in pixels of the canvas that frames are fitted into; None takes
+            the config's test size, landscape. Not together with ``dynamic``.
+        dynamic: let the canvas follow each frame, by the config's own resize rule.
+        attention: ``sparse`` computes the attention where something was detected, with the same
+            numbers; ``dense`` computes it everywhere, inside the graph.
+        class_names: names of the classes; needed unless the model has COCO's 80 or is for persons.
+        overwrite: replace a bundle that is already at ``out``.
+        progress: called with a few words before each step.
+
+    Returns:
+        The bundle, read back from ``out``.
+
+    Raises:
+        ConfigError, CheckpointError, InputError, OutputError, EngineError: see their messages.
+        ConversionError: the exported graphs differ from torch; nothing is left at ``out``.
+    """
+    options = ConvertOptions(
+        target=target,
+        precision=precision,
+        input_size=input_size,
+        dynamic=dynamic,
+        attention=attention,
+        class_names=tuple(class_names) if class_names is not None else None,
+        overwrite=overwrite,
+    )
+    check_options(options)
+    checkpoint, out = Path(checkpoint), Path(out)
+    check_output(out, overwrite=overwrite)
+    model_config = load_config(config)
+    # What can be refused is refused before the weights are read.
+    draft = draft_manifest(model_config, str(config), checkpoint, options)
+    exporter = load_target(target)
+
+    progress("reading the checkpoint")
+    network = build_network(model_config)
+    load_weights(network, read_checkpoint(checkpoint), source=str(checkpoint))
+    network = fold_batch_norms(network)
+
+    with stage_bundle(out, overwrite=overwrite) as folder:
+        manifest = _write_parts(network, draft, folder, exporter, options, checkpoint, progress)
+        (folder / MANIFEST_NAME).write_bytes(encode_manifest(manifest))
+    return Bundle.load(out)
+
+
+def _write_parts(
+    network: BlendMask,
+    draft: Manifest,
+    folder: Path,
+    target: Target,
+    options: ConvertOptions,
+    checkpoint: Path,
+    progress: Callable[[str], None],
+) -> Manifest:
+    """Export and verify the graphs into ``folder`` and return the finished manifest."""
+    graphs = split_network(network, attention=options.attention)
+    specs = _export_graphs(graphs, draft, folder, target, options, progress)
+    layer, attention = _write_attention(network, folder, options.attention)
+    manifest = msgspec.structs.replace(
+        draft,
+        source=msgspec.structs.replace(draft.source, checkpoint_sha256=checkpoint_digest(checkpoint)),
+        attention=attention,
+        graphs=specs,
+        tools={**draft.tools, **target.tool_versions()},
+    )
+    progress("verifying against torch")
+    exported = _open_graphs(manifest, folder)
+    reference: dict[Part, Session] = {graph.part: TorchSession(graph) for graph in graphs}
+    try:
+        small, pictures = _verification_pictures(manifest)
+        measured = verify(
+            reference,
+            exported,
+            small,
+            attention=layer,
+            pictures=pictures,
+            tolerance=TOLERANCES[options.precision],
+        )
+    finally:
+        for session in exported.values():
+            session.close()
+    return msgspec.structs.replace(manifest, verification=measured)
+
+
+def _export_graphs(
+    graphs: Sequence[SplitGraph],
+    draft: Manifest,
+    folder: Path,
+    target: Target,
+    options: ConvertOptions,
+    progress: Callable[[str], None],
+) -> dict[Part, GraphSpec]:
+    specs: dict[Part, GraphSpec] = {}
+    examples: dict[str, Tensor] = {"image": _example_image(draft.input)}
+    for graph in graphs:
+        progress(f"exporting the {graph.part} graph")
+        example = tuple(examples[spec.name] for spec in graph.inputs)
+        written = target.export_graph(
+            graph, folder, example=example, dynamic=options.dynamic, half=options.precision == "fp16"
+        )
+        specs[graph.part] = GraphSpec(
+            format=target.FORMAT,
+            precision=options.precision,
+            files=tuple(describe_file(file) for file in written),
+            inputs=graph.inputs,
+            outputs=graph.outputs,
+        )
+        if graph.part == "detector":
+            # The basis graph is traced with the shapes that this detector gives.
+            with torch.inference_mode():
+                outputs = graph.module(*example)
+            examples |= {spec.name: out.clone() for spec, out in zip(graph.outputs, outputs, strict=True)}
+    return specs
+
+
+def _example_image(spec: InputSpec) -> Tensor:
+    height, width = (spec.height, spec.width) if spec.height and spec.width else (160, 224)
+    return torch.zeros((1, height, width, 3), dtype=torch.uint8)
+
+
+def _write_attention(
+    network: BlendMask, folder: Path, mode: AttentionMode
+) -> tuple[AttentionLayer | None, AttentionSpec]:
+    if mode == "dense":
+        return None, AttentionSpec(mode=mode, file=None)
+    weights = attention_weights(network)
+    file = folder / ATTENTION_FILE
+    save_file(weights, file)
+    return AttentionLayer(**weights), AttentionSpec(mode=mode, file=describe_file(file))
+
+
+def _open_graphs(manifest: Manifest, folder: Path) -> dict[Part, Session]:
+    backend = load_backend(manifest.target)
+    options = EngineOptions(precision="f32")
+    return {
+        part: backend.open_session(graph, [folder / file.name for file in graph.files], options)
+        for part, graph in manifest.graphs.items()
+    }
+
+
+def _verification_pictures(manifest: Manifest) -> tuple[Manifest, list[NDArray[np.uint8]]]:
+    """Return the manifest to verify with, and the photographs.
+
+    A dynamic bundle sees two small canvases of odd sizes, which would show a size that was traced
+    as a constant; a static one sees its canvas with a margin to fill.
+    """
+    data = files("edgeblend.converters").joinpath("data/coffee.jpg").read_bytes()
+    photograph = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    picture = np.asarray(photograph, np.uint8)
+    if not manifest.input.dynamic:
+        return manifest, [picture]
+    small = msgspec.structs.replace(manifest.input, min_size=250, max_size=401)
+    portrait = np.ascontiguousarray(picture[:, 90:400])
+    return msgspec.structs.replace(manifest, input=small), [picture, portrait]

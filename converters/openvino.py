@@ -1,0 +1,134 @@
+"""Split graphs to OpenVINO IR."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+import openvino.opset15 as ops
+import torch
+from openvino.frontend.pytorch import ConversionExtension, ModuleExtension
+from torch import Tensor
+
+from edgeblend.converters.split import SplitGraph
+from edgeblend.errors import ConversionError
+from edgeblend.model.deform_conv import ModulatedDeformConv2d
+
+FORMAT = "openvino-ir"
+
+
+def export_graph(
+    graph: SplitGraph,
+    folder: Path,
+    *,
+    example: tuple[Tensor, ...],
+    dynamic: bool,
+    half: bool,
+) -> tuple[Path, ...]:
+    """Write a graph as OpenVINO IR.
+
+    Args:
+        graph: what to export.
+        folder: where the files go; they are named after the graph's part.
+        example: inputs to trace with; in a static graph their shapes are the graph's shapes.
+        dynamic: leave height and width of every input open.
+        half: store weights as float16.
+
+    Returns:
+        The ``.xml`` and the ``.bin`` file.
+
+    Raises:
+        ConversionError: OpenVINO does not take the graph.
+    """
+    shapes = [_shape(graph, index, tensor, dynamic=dynamic) for index, tensor in enumerate(example)]
+    module = copy.deepcopy(graph.module)  # conversion leaves the modules it maps patched
+    try:
+        model = ov.convert_model(
+            module,
+            example_input=example,
+            input=shapes,
+            extension=_deformable_extensions(module) or None,  # it refuses an empty list
+        )
+    except Exception as error:  # OpenVINO raises bare Exceptions too
+        raise ConversionError(f"OpenVINO cannot convert the {graph.part} graph: {error}") from error
+    for port, spec in zip(model.inputs, graph.inputs, strict=True):
+        port.get_tensor().set_names({spec.name})
+        port.get_node().set_friendly_name(spec.name)
+    for port, spec in zip(model.outputs, graph.outputs, strict=True):
+        port.get_tensor().set_names({spec.name})
+    model.validate_nodes_and_infer_types()
+    path = folder / f"{graph.part}.xml"
+    ov.save_model(model, path, compress_to_fp16=half)
+    return path, path.with_suffix(".bin")
+
+
+def tool_versions() -> dict[str, str]:
+    """Return the versions of what exports."""
+    return {"openvino": str(ov.__version__), "torch": str(torch.__version__)}
+
+
+def _shape(graph: SplitGraph, index: int, tensor: Tensor, *, dynamic: bool) -> ov.PartialShape:
+    shape = list(tensor.shape)
+    if dynamic:
+        first = 1 if graph.inputs[index].layout == "NHWC" else 2
+        shape[first : first + 2] = [-1, -1]
+    return ov.PartialShape(shape)
+
+
+def _deformable_extensions(module: torch.nn.Module) -> list[Any]:
+    """Map each deformable convolution to the one operation that OpenVINO has for it.
+
+    One pair of extensions for each module, because stride and padding are attributes of the
+    operation and the conversion sees only tensors.
+    """
+    extensions: list[Any] = []
+    for index, layer in enumerate(module.modules()):
+        if isinstance(layer, ModulatedDeformConv2d):
+            target = f"edgeblend::deform_conv_{index}"
+            extensions += [
+                ModuleExtension(layer, target, evaluate=_empty_output, convert=_call_target),
+                ConversionExtension(target, _translate_deformable(layer)),
+            ]
+    return extensions
+
+
+def _empty_output(layer: ModulatedDeformConv2d, *operands: Tensor) -> Tensor:
+    # Tracing calls it with the operands of `_call_target` and needs the shape alone.
+    x, offset = operands[:2]
+    return x.new_zeros((x.shape[0], layer.weight.shape[0], *offset.shape[-2:]))
+
+
+def _call_target(
+    layer: ModulatedDeformConv2d, target: Callable[..., Tensor], x: Tensor, offset: Tensor, mask: Tensor
+) -> Tensor:
+    bias = layer.bias if layer.bias is not None else torch.zeros(layer.weight.shape[0])
+    return target(x, offset, mask, layer.weight, bias.reshape(1, -1, 1, 1))
+
+
+def _translate_deformable(layer: ModulatedDeformConv2d) -> Callable[[Any], list[Any]]:
+    stride, padding, dilation = _pair(layer.stride), _pair(layer.padding), _pair(layer.dilation)
+
+    def translate(context: Any) -> list[Any]:  # noqa: ANN401 - OpenVINO's node context has no public type
+        x, offset, mask, weight, bias = (context.get_input(index) for index in range(5))
+        convolution = ops.deformable_convolution(
+            x,
+            offset,
+            weight,
+            strides=stride,
+            pads_begin=padding,
+            pads_end=padding,
+            dilations=dilation,
+            mask=mask,
+            auto_pad="EXPLICIT",
+            bilinear_interpolation_pad=True,  # neighbours outside the map count as 0
+        )
+        return [ops.add(convolution, bias).output(0)]
+
+    return translate
+
+
+def _pair(value: int | tuple[int, int]) -> list[int]:
+    return [value, value] if isinstance(value, int) else list(value)

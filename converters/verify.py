@@ -1,0 +1,158 @@
+"""The exported graphs against torch, on a photograph; a conversion that is off is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeblend.calibration.agreement import mask_iou_of_pairs, match_instances
+from edgeblend.errors import ConversionError
+from edgeblend.manifest import Manifest, Part, TensorError, ToleranceSpec, VerificationSpec
+from edgeblend.results import Instances
+from edgeblend.runtime.attention import AttentionLayer
+from edgeblend.runtime.backends.base import Array, Session, SessionInfo
+from edgeblend.runtime.segmenter import Segmenter
+
+TOLERANCES = {
+    "fp32": ToleranceSpec(max_error=1e-3, box_iou=0.99, matched=0.98, mask_iou=0.99),
+    # Half precision keeps 11 bits of every weight: stand-in networks of the published sizes measure
+    # errors up to 0.017 and move box edges by a fraction of a pixel, which small boxes show.
+    "fp16": ToleranceSpec(max_error=3e-2, box_iou=0.9, matched=0.95, mask_iou=0.95),
+}
+"""What is allowed, by how the weights are stored. A threshold may fall between two roundings, so
+not every detection can be asked for."""
+
+
+class RecordingSession:
+    """Passes through to a session and keeps a copy of its last outputs."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.outputs: dict[str, NDArray[np.float32]] = {}
+
+    @property
+    def info(self) -> SessionInfo:
+        """What the session says of itself."""
+        return self._session.info
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, NDArray[np.float32]]:
+        """Run the session and copy what it returns."""
+        self.outputs = {name: np.array(value) for name, value in self._session.run(inputs).items()}
+        return self.outputs
+
+    def close(self) -> None:
+        """Close the session."""
+        self._session.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What one implementation made of one picture."""
+
+    outputs: dict[tuple[Part, str], NDArray[np.float32]]
+    instances: Instances
+
+
+def verify(
+    reference: Mapping[Part, Session],
+    exported: Mapping[Part, Session],
+    manifest: Manifest,
+    *,
+    attention: AttentionLayer | None,
+    pictures: Sequence[NDArray[np.uint8]],
+    tolerance: ToleranceSpec,
+) -> VerificationSpec:
+    """Compare exported graphs with torch: every output, then the detections and masks.
+
+    Args:
+        reference: the sessions that are right.
+        exported: the sessions to judge, computing in float32.
+        manifest: describes both.
+        attention: the layer of a sparse bundle.
+        pictures: (H, W, 3) uint8 BGR photographs.
+        tolerance: what is allowed.
+
+    Raises:
+        ConversionError: an output is beyond tolerance, or detections or masks differ.
+    """
+    worst: dict[tuple[Part, str], float] = {}
+    detections, matched, lowest_iou = 0, 0, 1.0
+    for picture in pictures:
+        expected = _run(reference, manifest, attention, picture)
+        actual = _run(exported, manifest, attention, picture)
+        for key, tensor in expected.outputs.items():
+            worst[key] = max(worst.get(key, 0.0), relative_error(tensor, actual.outputs[key]))
+        pairs = match_instances(
+            expected.instances,
+            actual.instances,
+            min_box_iou=tolerance.box_iou,
+            max_score_difference=tolerance.max_error,
+        )
+        detections += max(len(expected.instances), len(actual.instances))
+        matched += len(pairs)
+        iou = mask_iou_of_pairs(expected.instances, actual.instances, pairs)
+        lowest_iou = min(lowest_iou, float(iou.min(initial=1.0)))
+    measured = VerificationSpec(
+        tolerance=tolerance,
+        pictures=tuple(picture.shape[:2] for picture in pictures),
+        tensors=tuple(
+            TensorError(graph=part, tensor=name, max_error=float(f"{error:.3g}"))
+            for (part, name), error in worst.items()
+        ),
+        detections=detections,
+        matched=matched,
+        lowest_mask_iou=round(lowest_iou, 6) if matched else None,
+    )
+    _refuse_beyond(measured)
+    return measured
+
+
+def relative_error(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
+    """Return the largest absolute difference over the standard deviation of ``expected``.
+
+    A shape that differs or a value that is not finite is infinitely far away.
+    """
+    if expected.shape != actual.shape or not np.isfinite(actual).all():
+        return float("inf")
+    scale = float(expected.std()) or 1.0  # a constant output: absolute difference
+    return float(np.abs(expected - actual).max()) / scale
+
+
+def _run(
+    sessions: Mapping[Part, Session],
+    manifest: Manifest,
+    attention: AttentionLayer | None,
+    picture: NDArray[np.uint8],
+) -> _Run:
+    recording = {part: RecordingSession(session) for part, session in sessions.items()}
+    instances = Segmenter(manifest, recording, attention=attention)(picture)
+    detector = recording["detector"].outputs
+    # The segmenter leaves the basis graph alone when nothing was detected; the comparison must not.
+    basis_inputs = {spec.name: detector[spec.name] for spec in manifest.graphs["basis"].inputs}
+    recording["basis"].run(basis_inputs)
+    outputs = {
+        (part, name): value for part, session in recording.items() for name, value in session.outputs.items()
+    }
+    return _Run(outputs, instances)
+
+
+def _refuse_beyond(measured: VerificationSpec) -> None:
+    allowed = measured.tolerance
+    problems = [
+        f"{error.graph} output {error.tensor} is off by {error.max_error} standard deviations, "
+        f"allowed {allowed.max_error}"
+        for error in measured.tensors
+        if not error.max_error <= allowed.max_error
+    ]
+    lost = measured.detections - measured.matched
+    if lost > max(1, (1 - allowed.matched) * measured.detections):
+        problems.append(f"only {measured.matched} of {measured.detections} detections agree")
+    if measured.lowest_mask_iou is not None and measured.lowest_mask_iou < allowed.mask_iou:
+        problems.append(f"a mask agrees only to IoU {measured.lowest_mask_iou}, expected {allowed.mask_iou}")
+    if problems:
+        raise ConversionError(
+            f"the exported graphs differ from torch; nothing was written: {'; '.join(problems)}"
+        )

@@ -1,0 +1,113 @@
+"""``edgeblend doctor``: which engines, devices and versions this machine has."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from edgeblend import __version__
+from edgeblend.cli.report import print_json, print_rows
+
+_PACKAGES = ("numpy", "opencv-python-headless", "msgspec", "safetensors", "torch", "pyyaml", "supervision")
+
+
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "doctor",
+        parents=[common],
+        help="show the engines, devices and versions of this machine",
+        description="Show which engines, devices and package versions this machine has.",
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look around and print what is there."""
+    report = diagnose()
+    if args.json:
+        print_json(report)
+        return 0
+    machine = report["machine"]
+    print_rows([(key, str(value)) for key, value in machine.items()])
+    print("\npackages")
+    print_rows([(name, found or "not installed") for name, found in report["packages"].items()], indent=2)
+    print("\nengines")
+    for name, engine in report["engines"].items():
+        if "error" in engine:
+            print(f"  {name}: {engine['error']}")
+            continue
+        print(f"  {name} {engine['version']}")
+        print_rows(
+            [
+                (device["device"], f"{device['name']} ({', '.join(device['precisions'])})")
+                for device in engine["devices"]
+            ],
+            indent=4,
+        )
+    return 0
+
+
+def diagnose() -> dict[str, Any]:
+    """Return the machine, the packages and the engines; what is missing says how to get it."""
+    return {
+        "machine": {
+            "edgeblend": __version__,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "processor": _processor(),
+            "cpus": _usable_cpus(),
+        },
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "engines": {name: _engine(name) for name in _engine_names()},
+    }
+
+
+def _engine_names() -> tuple[str, ...]:
+    from edgeblend.runtime.backends.registry import backend_names
+
+    return backend_names()
+
+
+def _engine(name: str) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from edgeblend.errors import EngineError
+    from edgeblend.runtime.backends.registry import load_backend
+
+    try:
+        return asdict(load_backend(name).engine_info())
+    except EngineError as error:
+        return {"error": str(error)}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        try:
+            with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - a kernel file
+                for line in lines:
+                    if line.startswith("model name"):
+                        return line.partition(":")[2].strip()
+        except OSError:
+            pass
+    return platform.processor() or platform.machine()
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

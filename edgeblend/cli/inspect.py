@@ -1,0 +1,140 @@
+"""``edgeblend inspect``: what is in a bundle or a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeblend.cli.report import human_bytes, print_json, print_rows
+from edgeblend.errors import EngineError, InputError
+
+if TYPE_CHECKING:
+    from edgeblend.bundle import Bundle
+    from edgeblend.manifest import GraphSpec
+
+
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "inspect",
+        parents=[common],
+        help="show what is in a bundle or a checkpoint",
+        description="Verify a bundle and show what is in it, or show what a checkpoint holds.",
+    )
+    parser.add_argument("path", type=Path, help="bundle (folder or .zip), or checkpoint (.pth, .safetensors)")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Tell a bundle from a checkpoint and show it."""
+    path: Path = args.path
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if _is_bundle(path):
+        from edgeblend.bundle import Bundle
+
+        _show_bundle(Bundle.load(path), as_json=args.json)
+    else:
+        _show_checkpoint(path, as_json=args.json)
+    return 0
+
+
+def _is_bundle(path: Path) -> bool:
+    """Folders and ``.zip`` files are bundles; a ``.pth`` is a zip archive inside, but no bundle."""
+    if path.is_dir() or path.suffix == ".zip":
+        return True
+    if path.suffix in (".pth", ".pt", ".safetensors") or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("manifest.json") for name in archive.namelist())
+
+
+def _show_bundle(bundle: Bundle, *, as_json: bool) -> None:
+    manifest = bundle.manifest
+    if as_json:
+        print_json({"kind": "bundle", "path": str(bundle.path), "manifest": manifest})
+        return
+    spec = manifest.input
+    canvas = (
+        f"follows the frame: short side {spec.min_size}, long side at most {spec.max_size}"
+        if spec.dynamic
+        else f"{spec.height} x {spec.width} (height x width)"
+    )
+    checked = manifest.verification
+    worst = max((error.max_error for error in checked.tensors), default=0.0)
+    print_rows(
+        [
+            ("bundle", f"{bundle.path}, all files verified"),
+            ("source", f"{manifest.source.checkpoint} as {manifest.source.config}"),
+            ("checkpoint", f"sha256 {manifest.source.checkpoint_sha256}"),
+            ("target", manifest.target),
+            ("canvas", canvas),
+            ("classes", _class_summary(manifest.things, manifest.stuff)),
+            (
+                "levels",
+                ", ".join(f"{level.name} (stride {level.stride})" for level in manifest.decode.levels),
+            ),
+            ("attention", manifest.attention.mode),
+            (
+                "verified",
+                f"outputs within {worst:g} standard deviations of torch "
+                f"(allowed {checked.tolerance.max_error:g}), "
+                f"{checked.matched} of {checked.detections} detections agree",
+            ),
+            ("tools", ", ".join(f"{name} {found}" for name, found in manifest.tools.items())),
+        ]
+    )
+    for part, graph in manifest.graphs.items():
+        _show_graph(part, graph)
+
+
+def _class_summary(things: tuple[str, ...], stuff: tuple[str, ...]) -> str:
+    shown = ", ".join(things[:5]) + (", ..." if len(things) > 5 else "")
+    more = f", and {len(stuff)} of stuff" if stuff else ""
+    return f"{len(things)} ({shown}){more}"
+
+
+def _show_graph(part: str, graph: GraphSpec) -> None:
+    size = human_bytes(sum(file.size for file in graph.files))
+    print(f"\n{part}: {graph.format}, weights {graph.precision}, {size}")
+    tensors = [(f"in   {spec.name}", f"{spec.layout} {spec.dtype}") for spec in graph.inputs]
+    tensors += [(f"out  {spec.name}", f"{spec.layout} {spec.dtype}") for spec in graph.outputs]
+    print_rows(tensors, indent=2)
+
+
+def _show_checkpoint(path: Path, *, as_json: bool) -> None:
+    try:
+        from edgeblend.model.checkpoint import checkpoint_digest, matching_configs, read_checkpoint
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            f'reading a checkpoint needs {error.name}; run `pip install "edgeblend[convert]"`'
+        ) from error
+    state = read_checkpoint(path)
+    configs = matching_configs(state)
+    report: dict[str, Any] = {
+        "kind": "checkpoint",
+        "path": str(path),
+        "sha256": checkpoint_digest(path),
+        "parameters": sum(tensor.numel() for tensor in state.values()),
+        "configs": list(configs),
+        "tensors": {name: list(tensor.shape) for name, tensor in state.items()},
+    }
+    if as_json:
+        print_json(report)
+        return
+    print_rows(
+        [
+            ("checkpoint", f"{path} ({human_bytes(path.stat().st_size)})"),
+            ("sha256", report["sha256"]),
+            ("holds", f"{len(state)} tensors, {report['parameters'] / 1e6:.1f} million values"),
+            (
+                "fits",
+                ", ".join(configs) or "no published config; convert it with the YAML it was trained with",
+            ),
+        ]
+    )

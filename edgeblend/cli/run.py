@@ -1,0 +1,228 @@
+"""``edgeblend run``: pictures in, overlays and COCO JSON out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeblend.cli.report import print_json
+from edgeblend.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgeblend.results import Instances
+    from edgeblend.runtime.segmenter import Segmenter
+
+INSTANCES_FILE = "instances.json"
+
+_EPILOG = """\
+writes OUT/instances.json (COCO: images, categories, annotations with scores) and
+OUT/overlays/*.jpg. A picture that cannot be read is reported and left out; the exit code is then 3.
+
+example:
+  edgeblend run r50 pictures/ --out results
+"""
+
+
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "run",
+        parents=[common],
+        help="segment pictures",
+        description="Segment a picture, a folder of pictures or a glob with a bundle.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("bundle", type=Path, help="folder or .zip made by `edgeblend convert`")
+    parser.add_argument("pictures", nargs="+", help="picture, folder, or quoted glob")
+    parser.add_argument("--out", "-o", required=True, type=Path, help="folder to make for the results")
+    parser.add_argument("--overwrite", action="store_true", help="write into a folder that has files in it")
+    parser.add_argument("--no-overlays", action="store_true", help="write only the COCO JSON")
+    parser.add_argument("--json", action="store_true", help="print a report as JSON")
+    parser.add_argument("--score-threshold", type=float, metavar="S", help="report scores of at least this")
+    parser.add_argument(
+        "--paste",
+        choices=("clipped", "unclipped"),
+        default="clipped",
+        help="masks of objects over the border: as published (default), or geometrically right",
+    )
+    engine = parser.add_argument_group("engine")
+    engine.add_argument("--device", default="CPU", help="such as CPU, GPU, NPU (default: CPU)")
+    engine.add_argument(
+        "--precision",
+        choices=("f32", "bf16", "f16", "engine"),
+        default="f32",
+        help="what graphs are computed in; 'engine' leaves it to the engine (default: f32)",
+    )
+    engine.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the engine's choice)")
+    engine.add_argument("--cache-dir", type=Path, metavar="DIR", help="keep compiled graphs here")
+    parser.set_defaults(command=run)
+
+
+@dataclass(slots=True)
+class _Results:
+    """What has been segmented so far."""
+
+    images: list[dict[str, Any]] = field(default_factory=list)
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+    pictures: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment the pictures and write what was found."""
+    from edgeblend.calibration.sources import find_images
+    from edgeblend.runtime.segmenter import Segmenter
+
+    paths = list(dict.fromkeys(path for pattern in args.pictures for path in find_images(pattern)))
+    _check_folder(args.out, overwrite=args.overwrite)
+    segmenter = Segmenter.load(
+        args.bundle,
+        device=args.device,
+        precision=args.precision,
+        threads=args.threads,
+        cache_dir=args.cache_dir,
+        score_threshold=args.score_threshold,
+        paste=args.paste,
+    )
+    results = _Results()
+    with segmenter:
+        _make_folder(args.out)
+        try:
+            _segment_all(segmenter, paths, results, args)
+        finally:
+            # Also after an interruption: what was segmented is not lost.
+            _write_coco(args.out, results, segmenter.class_names)
+        if args.json:
+            print_json(
+                {
+                    "out": str(args.out),
+                    "info": asdict(segmenter.info),
+                    "pictures": results.pictures,
+                    "failures": results.failures,
+                }
+            )
+    if results.failures:
+        print(f"edgeblend: {len(results.failures)} of {len(paths)} pictures failed", file=sys.stderr)
+        return InputError.exit_code
+    return 0
+
+
+def _segment_all(
+    segmenter: Segmenter, paths: list[Path], results: _Results, args: argparse.Namespace
+) -> None:
+    from edgeblend.runtime.images import read_image
+
+    names = _overlay_names(paths)
+    for path in _with_progress(paths):
+        try:
+            frame = read_image(path)
+        except InputError as error:
+            results.failures.append(str(error))
+            print(f"edgeblend: error: {error}", file=sys.stderr)
+            continue
+        instances = segmenter(frame)
+        if not args.no_overlays:
+            _write_overlay(args.out / "overlays" / names[path], frame, instances)
+        _add_result(results, path, instances)
+        if not args.json:
+            total = sum(instances.timings_ms.values())
+            print(f"{path}: {_summary(instances)} in {total:.0f} ms")
+
+
+def _with_progress(paths: list[Path]) -> Iterable[Path]:
+    from tqdm import tqdm
+
+    # disable=None: shown on a terminal, quiet in a pipe.
+    return tqdm(paths, unit="picture", disable=None if len(paths) > 1 else True)
+
+
+def _summary(instances: Instances) -> str:
+    if len(instances) == 0:
+        return "nothing detected"
+    best = instances[:3]
+    named = [f"{name} {score:.2f}" for name, score in zip(best.names, best.scores, strict=True)]
+    listed = ", ".join(named + ["..."] * (len(instances) > len(best)))
+    return f"{len(instances)} instance{'s' if len(instances) > 1 else ''} ({listed})"
+
+
+def _add_result(results: _Results, path: Path, instances: Instances) -> None:
+    image_id = len(results.images) + 1
+    height, width = instances.frame_size
+    results.images.append({"id": image_id, "file_name": str(path), "height": height, "width": width})
+    for annotation in instances.to_coco(image_id):
+        results.annotations.append({"id": len(results.annotations) + 1, "iscrowd": 0, **annotation})
+    results.pictures.append(
+        {"file": str(path), "instances": len(instances), "timings_ms": dict(instances.timings_ms)}
+    )
+
+
+def _overlay_names(paths: list[Path]) -> dict[Path, str]:
+    """Return a file name for each picture's overlay; equal stems get a number."""
+    names: dict[Path, str] = {}
+    used: set[str] = set()
+    for path in paths:
+        name, number = f"{path.stem}.jpg", 1
+        while name.lower() in used:
+            number += 1
+            name = f"{path.stem}-{number}.jpg"
+        used.add(name.lower())
+        names[path] = name
+    return names
+
+
+def _check_folder(out: Path, *, overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: is a file; the results need a folder")
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise OutputError(f"{out}: already has files in it; choose another folder, or pass --overwrite")
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        (out / "overlays").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written: {error}") from error
+
+
+def _write_overlay(path: Path, frame: NDArray[np.uint8], instances: Instances) -> None:
+    import cv2
+
+    from edgeblend.cli.overlay import draw
+
+    done, data = cv2.imencode(".jpg", draw(frame, instances), [cv2.IMWRITE_JPEG_QUALITY, 92])
+    if not done:  # JPEG ends at 65500 pixels a side
+        raise OutputError(f"{path}: a {frame.shape[1]} x {frame.shape[0]} overlay cannot be written as JPEG")
+    _write_atomically(path, data.tobytes())
+
+
+def _write_coco(out: Path, results: _Results, class_names: tuple[str, ...]) -> None:
+    import msgspec
+
+    from edgeblend.classes import category_ids
+
+    categories = [
+        {"id": category, "name": name}
+        for category, name in zip(category_ids(class_names), class_names, strict=True)
+    ]
+    document = {"images": results.images, "categories": categories, "annotations": results.annotations}
+    _write_atomically(out / INSTANCES_FILE, msgspec.json.encode(document))
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written: {error}") from error

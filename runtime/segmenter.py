@@ -1,0 +1,313 @@
+"""One frame in, instances out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeblend.bundle import Bundle
+from edgeblend.errors import EngineError, InputError
+from edgeblend.manifest import GraphSpec, Manifest, Part
+from edgeblend.results import Instances
+from edgeblend.runtime.assemble import PasteMode, assemble
+from edgeblend.runtime.attention import (
+    AttentionLayer,
+    gather_attention,
+    load_attention,
+    read_attention,
+)
+from edgeblend.runtime.backends.base import EngineOptions, Precision, Session, SessionInfo
+from edgeblend.runtime.backends.registry import load_backend
+from edgeblend.runtime.blender import blend
+from edgeblend.runtime.decode import Detections, LevelOutputs, decode
+from edgeblend.runtime.preprocess import preprocess
+from edgeblend.runtime.roi_align import roi_align
+
+FloatArray = NDArray[np.float32]
+_Option = TypeVar("_Option", bound=str)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmenterInfo:
+    """What actually runs where."""
+
+    bundle: str
+    config: str
+    target: str
+    canvas: tuple[int, int] | None
+    """(height, width) of the network's input; None when it follows the frame."""
+    attention: Literal["sparse", "dense"]
+    paste: PasteMode
+    score_threshold: float
+    parts: Mapping[Part, SessionInfo]
+
+
+class _Stopwatch:
+    """Milliseconds by stage."""
+
+    def __init__(self) -> None:
+        self.timings_ms: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.timings_ms[stage] = (now - self._last) * 1e3
+        self._last = now
+
+
+class Segmenter:
+    """Segments frames with one bundle on one engine.
+
+    Calls from several threads take turns; give each thread its own segmenter to run side by side.
+    Use it as a context manager, or :meth:`close` it, to release the engine's memory early.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        sessions: Mapping[Part, Session],
+        *,
+        attention: AttentionLayer | None,
+        bundle: Bundle | None = None,
+        score_threshold: float | None = None,
+        paste: PasteMode = "clipped",
+    ) -> None:
+        """Put a segmenter together from open sessions; most callers want :meth:`load`."""
+        self._manifest = manifest
+        self._sessions = dict(sessions)
+        self._attention = attention
+        self._bundle = bundle  # keeps the temporary copy of a .zip's content alive
+        self._score_threshold = score_threshold
+        self._paste: PasteMode = paste
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | Bundle,
+        *,
+        backend: str | None = None,
+        device: str | Mapping[Part, str] = "CPU",
+        precision: Precision | Mapping[Part, Precision] = "f32",
+        threads: int | None = None,
+        cache_dir: str | Path | None = None,
+        properties: Mapping[str, str] | None = None,
+        score_threshold: float | None = None,
+        paste: PasteMode = "clipped",
+    ) -> Self:
+        """Open a bundle on an engine.
+
+        Args:
+            path: a bundle's folder or ``.zip``, or a loaded bundle.
+            backend: the engine; None takes the one that the bundle was made for.
+            device: where the engine runs it; a mapping places ``detector`` and ``basis`` apart.
+            precision: what the graphs are computed in. ``f32`` unless you choose otherwise:
+                engines pick bfloat16 on processors that have it. ``engine`` leaves it to them.
+            threads: CPU threads; None leaves it to the engine.
+            cache_dir: keep compiled graphs here, which makes the next start faster.
+            properties: passed to the engine as they are.
+            score_threshold: report only detections whose score is at least this; None keeps the
+                model's own threshold.
+            paste: ``clipped`` pastes masks into boxes clipped to the frame, as the published
+                figures do, which squeezes a border object's mask by the overhang; ``unclipped`` pastes
+                into the box as predicted and cuts at the frame, which is geometrically right.
+
+        Raises:
+            BundleError: the bundle is not whole.
+            EngineError: the engine or the device is not there, or does not take the bundle.
+            InputError: an option's value is not valid.
+        """
+        _check_options(threads, score_threshold, paste)
+        bundle = path if isinstance(path, Bundle) else Bundle.load(path)
+        name = backend or bundle.manifest.target
+        if name != bundle.manifest.target:
+            raise EngineError(
+                f"{bundle.path}: made for {bundle.manifest.target!r}, not for {name!r}; "
+                f"convert the checkpoint with target {name!r}"
+            )
+        engine = load_backend(name)
+        sessions: dict[Part, Session] = {}
+        for part, graph in bundle.manifest.graphs.items():
+            options = EngineOptions(
+                device=_of_part(device, part, "device"),
+                precision=_of_part(precision, part, "precision"),
+                threads=threads,
+                cache_dir=Path(cache_dir) if cache_dir is not None else None,
+                properties=properties or {},
+            )
+            sessions[part] = engine.open_session(graph, bundle.graph_files(part), options)
+        file = bundle.manifest.attention.file
+        attention = load_attention(bundle.file(file)) if file else None
+        return cls(
+            bundle.manifest,
+            sessions,
+            attention=attention,
+            bundle=bundle,
+            score_threshold=score_threshold,
+            paste=paste,
+        )
+
+    def __call__(self, frame: NDArray[Any], *, output_size: tuple[int, int] | None = None) -> Instances:
+        """Segment one frame.
+
+        Args:
+            frame: (H, W, 3) uint8 BGR, as OpenCV delivers it; grey, BGRA and 16-bit are converted.
+            output_size: (height, width) that results are reported at; None: the frame's own. Give
+                it when ``frame`` is a scaled copy of a picture that masks are wanted for.
+
+        Returns:
+            Instances by falling score, empty when nothing was detected; arrays of its own.
+
+        Raises:
+            InputError: the array is not a picture.
+            EngineError: the engine failed, or the segmenter was closed.
+        """
+        with self._lock:
+            return self._segment(frame, output_size)
+
+    @property
+    def info(self) -> SegmenterInfo:
+        """What actually runs where, in which precision, as the engine reports it."""
+        spec, threshold = self._manifest, self._score_threshold
+        height, width = spec.input.height, spec.input.width
+        return SegmenterInfo(
+            bundle=str(self._bundle.path) if self._bundle else "",
+            config=spec.source.config,
+            target=spec.target,
+            canvas=(height, width) if height and width else None,
+            attention=spec.attention.mode,
+            paste=self._paste,
+            score_threshold=spec.decode.score_threshold**0.5 if threshold is None else threshold,
+            parts={part: session.info for part, session in self._sessions.items()},
+        )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of all classes the model knows, by class index."""
+        return self._manifest.things
+
+    def close(self) -> None:
+        """Release the engine's memory; calling the segmenter afterwards is an error."""
+        with self._lock:
+            for session in self._sessions.values():
+                session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _segment(self, frame: NDArray[Any], output_size: tuple[int, int] | None) -> Instances:
+        spec, watch = self._manifest, _Stopwatch()
+        prepared = preprocess(frame, spec.input)
+        watch.lap("preprocess")
+
+        detector = spec.graphs["detector"]
+        outputs = self._sessions["detector"].run({detector.inputs[0].name: prepared.canvas})
+        tensors = _by_role(detector, outputs)
+        watch.lap("detector")
+
+        levels = [
+            LevelOutputs(*(tensors[role, level.name] for role in ("cls_logits", "box_reg", "centerness")))
+            for level in spec.decode.levels
+        ]
+        detections = decode(levels, spec.decode, score_threshold=self._score_threshold)
+        watch.lap("decode")
+
+        mask_probs = self._mask_probs(detections, tensors, outputs, watch)
+        height, width = output_size or frame.shape[:2]
+        instances = assemble(
+            detections,
+            mask_probs,
+            # As prepared.scale, unless results are wanted at another size than the frame's.
+            scale=(width / prepared.content[1], height / prepared.content[0]),
+            frame_size=(height, width),
+            class_names=spec.things,
+            paste=self._paste,
+            timings_ms=watch.timings_ms,
+        )
+        watch.lap("assemble")
+        return instances
+
+    def _mask_probs(
+        self,
+        detections: Detections,
+        tensors: Mapping[tuple[str, str | None], FloatArray],
+        outputs: Mapping[str, FloatArray],
+        watch: _Stopwatch,
+    ) -> FloatArray:
+        """Return (N, R, R) probabilities; the basis graph does not run when N is 0."""
+        spec = self._manifest
+        size = spec.blend.mask_size
+        if len(detections) == 0:
+            return np.zeros((0, size, size), np.float32)
+        attention = self._attend(detections, tensors)
+        watch.lap("attention")
+
+        basis = spec.graphs["basis"]
+        # The detector's own output arrays go in, so that an engine can read them where they lie.
+        features = {tensor.name: outputs[_name_of(spec, tensor.level)] for tensor in basis.inputs}
+        bases = _by_role(basis, self._sessions["basis"].run(features))["bases", None]
+        watch.lap("basis")
+
+        rois = roi_align(bases, detections.boxes, spatial_scale=1 / spec.blend.basis_stride, output_size=size)
+        probs = blend(rois, attention, interpolation=spec.blend.attention_interpolation)
+        watch.lap("blend")
+        return probs
+
+    def _attend(
+        self, detections: Detections, tensors: Mapping[tuple[str, str | None], FloatArray]
+    ) -> FloatArray:
+        """Return the (N, K, M, M) attention of the detections."""
+        spec = self._manifest
+        role = "attention_features" if self._attention is not None else "attention"
+        maps = [tensors[role, level.name] for level in spec.decode.levels]
+        if self._attention is not None:
+            return gather_attention(maps, detections, self._attention, spec.blend)
+        return read_attention(maps, detections, spec.blend)
+
+
+def _by_role(graph: GraphSpec, outputs: Mapping[str, FloatArray]) -> dict[tuple[str, str | None], FloatArray]:
+    """Return a graph's outputs as (C, h, w) views by role and level, whatever their layout."""
+    tensors: dict[tuple[str, str | None], FloatArray] = {}
+    for spec in graph.outputs:
+        array = outputs[spec.name][0]
+        tensors[spec.role, spec.level] = array.transpose(2, 0, 1) if spec.layout == "NHWC" else array
+    return tensors
+
+
+def _name_of(spec: Manifest, level: str | None) -> str:
+    """Return what the detector calls the pyramid level that goes into the basis graph."""
+    return next(
+        tensor.name
+        for tensor in spec.graphs["detector"].outputs
+        if tensor.role == "pyramid" and tensor.level == level
+    )
+
+
+def _of_part(option: _Option | Mapping[Part, _Option], part: Part, name: str) -> _Option:
+    if not isinstance(option, Mapping):
+        return option
+    if part not in option:
+        raise InputError(f"{name} names {', '.join(option) or 'no part'}, but not the part {part!r}")
+    return option[part]
+
+
+def _check_options(threads: int | None, score_threshold: float | None, paste: str) -> None:
+    if threads is not None and threads < 1:
+        raise InputError(f"threads must be at least 1, got {threads}")
+    if score_threshold is not None and not 0 <= score_threshold < 1:
+        raise InputError(f"score_threshold must be at least 0 and below 1, got {score_threshold}")
+    if paste not in ("clipped", "unclipped"):
+        raise InputError(f"unknown paste {paste!r}; choose 'clipped' or 'unclipped'")
