@@ -110,7 +110,9 @@ def _thing_names(config: ModelConfig, options: ConvertOptions) -> tuple[str, ...
         return COCO_THINGS
     if count == 1 and config.name.startswith("Person"):
         return ("person",)
-    raise InputError(f"the model has {count} classes and not COCO's {len(COCO_THINGS)}: give their names")
+    raise InputError(
+        f"the model has {count} classes and not COCO's {len(COCO_THINGS)}: give their names (--class-names)"
+    )
 
 
 def _stuff_names(config: ModelConfig) -> tuple[str, ...]:

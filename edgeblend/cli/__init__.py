@@ -7,8 +7,11 @@ Exit codes: 0 done; 1 unexpected failure; 2 wrong usage; 3 to 9 as the classes i
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from edgeblend import __version__
 from edgeblend.cli import convert, doctor, inspect, run
@@ -22,36 +25,52 @@ exit codes:
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the usage in one line, like every other error here."""
+
+    def error(self, message: str) -> NoReturn:
+        """Name the mistake and leave with exit code 2."""
+        self.exit(2, f"edgeblend: error: {_one_line(message)} (`{self.prog} --help` shows the usage)\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     args = build_parser().parse_args(argv)
     try:
-        return int(args.command(args))
+        code = int(args.command(args))
+        sys.stdout.flush()  # a reader that has gone shows here, not while Python shuts down
+        return code
     except KeyboardInterrupt:
         print("edgeblend: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody left to tell.
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except EdgeBlendError as error:
-        if args.debug:
-            raise
-        print(f"edgeblend: error: {error}", file=sys.stderr)
-        return error.exit_code
     except Exception as error:
-        if args.debug:
-            raise
-        print(
-            f"edgeblend: unexpected failure: {type(error).__name__}: {error} (--debug shows where)",
-            file=sys.stderr,
-        )
-        return 1
+        return _report(error, debug=args.debug)
+
+
+def _report(error: Exception, *, debug: bool) -> int:
+    """Print an error, as one line or as a traceback, and return its exit code."""
+    if debug:
+        traceback.print_exc()
+    elif isinstance(error, EdgeBlendError):
+        print(f"edgeblend: error: {_one_line(error)}", file=sys.stderr)
+    else:
+        what = f"{type(error).__name__}: {_one_line(error)}"
+        print(f"edgeblend: unexpected failure: {what} (--debug shows where)", file=sys.stderr)
+    return error.exit_code if isinstance(error, EdgeBlendError) else 1
+
+
+def _one_line(message: object) -> str:
+    # Engines and operating systems put line breaks into theirs.
+    return " ".join(line.strip() for line in str(message).splitlines() if line.strip())
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with all commands; it imports no engine, no torch and no NumPy."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="edgeblend",
         description="BlendMask instance segmentation on edge devices.",
         epilog=_EPILOG,

@@ -123,10 +123,13 @@ def _class_names(text: str | None) -> list[str] | None:
     if text is None:
         return None
     path = Path(text)
-    if "," not in text and path.is_file():
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read as a list of class names: {error}") from error
-        return [line.strip() for line in lines if line.strip()]
-    return [name.strip() for name in text.split(",")]
+    # One name without a comma could be a class; with a folder or a suffix it was meant as a file.
+    if "," in text or not (path.is_file() or path.suffix or len(path.parts) > 1):
+        return [name.strip() for name in text.split(",")]
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected class names, or a text file with one a line")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a list of class names: {error}") from error
+    return [line.strip() for line in lines if line.strip()]
