@@ -9,15 +9,20 @@ from pathlib import Path
 import cv2
 import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
-from torch import Tensor
 
 from edgeblend.bundle import Bundle, check_output, describe_file, stage_bundle
 from edgeblend.converters.draft import ConvertOptions, Precision, check_options, draft_manifest
 from edgeblend.converters.reference import TorchSession
-from edgeblend.converters.split import AttentionMode, SplitGraph, attention_weights, split_network
+from edgeblend.converters.split import (
+    AttentionMode,
+    SplitGraph,
+    attention_weights,
+    example_inputs,
+    input_shapes,
+    split_network,
+)
 from edgeblend.converters.targets import Target, load_target
 from edgeblend.converters.verify import TOLERANCES, verify
 from edgeblend.manifest import (
@@ -35,7 +40,6 @@ from edgeblend.model.fold import fold_batch_norms
 from edgeblend.runtime.attention import AttentionLayer
 from edgeblend.runtime.backends.base import EngineOptions, Session
 from edgeblend.runtime.backends.registry import load_backend
-from edgeblend.spec import InputSpec
 
 ATTENTION_FILE = "attention.safetensors"
 
@@ -146,20 +150,26 @@ def _write_parts(
 
 
 def _export_graphs(
-    graphs: Sequence[SplitGraph],
+    graphs: tuple[SplitGraph, SplitGraph],
     draft: Manifest,
     folder: Path,
     target: Target,
     options: ConvertOptions,
     progress: Callable[[str], None],
 ) -> dict[Part, GraphSpec]:
+    height, width = draft.input.height, draft.input.width
+    canvas = (height, width) if height and width else None
+    examples = example_inputs(graphs[0])
+    channels = examples[graphs[1].inputs[0].name].shape[1]
     specs: dict[Part, GraphSpec] = {}
-    examples: dict[str, Tensor] = {"image": _example_image(draft.input)}
     for graph in graphs:
         progress(f"exporting the {graph.part} graph")
-        example = tuple(examples[spec.name] for spec in graph.inputs)
         written = target.export_graph(
-            graph, folder, example=example, dynamic=options.dynamic, half=options.precision == "fp16"
+            graph,
+            folder,
+            example=tuple(examples[spec.name] for spec in graph.inputs),
+            shapes=input_shapes(graph, canvas, channels),
+            half=options.precision == "fp16",
         )
         specs[graph.part] = GraphSpec(
             format=target.FORMAT,
@@ -168,17 +178,7 @@ def _export_graphs(
             inputs=graph.inputs,
             outputs=graph.outputs,
         )
-        if graph.part == "detector":
-            # The basis graph is traced with the shapes that this detector gives.
-            with torch.inference_mode():
-                outputs = graph.module(*example)
-            examples |= {spec.name: out.clone() for spec, out in zip(graph.outputs, outputs, strict=True)}
     return specs
-
-
-def _example_image(spec: InputSpec) -> Tensor:
-    height, width = (spec.height, spec.width) if spec.height and spec.width else (160, 224)
-    return torch.zeros((1, height, width, 3), dtype=torch.uint8)
 
 
 def _write_attention(

@@ -13,7 +13,7 @@ import torch
 from openvino.frontend.pytorch import ConversionExtension, ModuleExtension
 from torch import Tensor
 
-from edgeblend.converters.split import SplitGraph
+from edgeblend.converters.split import Shape, SplitGraph
 from edgeblend.errors import ConversionError
 from edgeblend.model.deform_conv import ModulatedDeformConv2d
 
@@ -25,7 +25,7 @@ def export_graph(
     folder: Path,
     *,
     example: tuple[Tensor, ...],
-    dynamic: bool,
+    shapes: tuple[Shape, ...],
     half: bool,
 ) -> tuple[Path, ...]:
     """Write a graph as OpenVINO IR.
@@ -33,8 +33,8 @@ def export_graph(
     Args:
         graph: what to export.
         folder: where the files go; they are named after the graph's part.
-        example: inputs to trace with; in a static graph their shapes are the graph's shapes.
-        dynamic: leave height and width of every input open.
+        example: inputs to trace with, of any size.
+        shapes: the shape of each input of the written graph; None leaves a side open.
         half: store weights as float16.
 
     Returns:
@@ -43,13 +43,12 @@ def export_graph(
     Raises:
         ConversionError: OpenVINO does not take the graph.
     """
-    shapes = [_shape(graph, index, tensor, dynamic=dynamic) for index, tensor in enumerate(example)]
     module = copy.deepcopy(graph.module)  # conversion leaves the modules it maps patched
     try:
         model = ov.convert_model(
             module,
             example_input=example,
-            input=shapes,
+            input=[ov.PartialShape([-1 if side is None else side for side in shape]) for shape in shapes],
             extension=_deformable_extensions(module) or None,  # it refuses an empty list
         )
     except Exception as error:  # OpenVINO raises bare Exceptions too
@@ -68,14 +67,6 @@ def export_graph(
 def tool_versions() -> dict[str, str]:
     """Return the versions of what exports."""
     return {"openvino": str(ov.__version__), "torch": str(torch.__version__)}
-
-
-def _shape(graph: SplitGraph, index: int, tensor: Tensor, *, dynamic: bool) -> ov.PartialShape:
-    shape = list(tensor.shape)
-    if dynamic:
-        first = 1 if graph.inputs[index].layout == "NHWC" else 2
-        shape[first : first + 2] = [-1, -1]
-    return ov.PartialShape(shape)
 
 
 def _deformable_extensions(module: torch.nn.Module) -> list[Any]:

@@ -5,15 +5,71 @@ It is what exported graphs are compared with, and what shows how torch itself wo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgeblend.converters.split import SplitGraph
+from edgeblend.converters.draft import ConvertOptions, check_options, draft_manifest
+from edgeblend.converters.split import AttentionMode, SplitGraph, attention_weights, split_network
 from edgeblend.errors import EngineError
-from edgeblend.runtime.backends.base import Array, SessionInfo
+from edgeblend.manifest import GraphSpec, Part
+from edgeblend.model.blendmask import BlendMask
+from edgeblend.runtime.assemble import PasteMode
+from edgeblend.runtime.attention import AttentionLayer
+from edgeblend.runtime.backends.base import Array, Session, SessionInfo
+from edgeblend.runtime.segmenter import Segmenter
+
+
+def torch_segmenter(
+    network: BlendMask,
+    *,
+    input_size: tuple[int, int] | None = None,
+    dynamic: bool = False,
+    attention: AttentionMode = "sparse",
+    class_names: Sequence[str] | None = None,
+    score_threshold: float | None = None,
+    paste: PasteMode = "clipped",
+) -> Segmenter:
+    """Return a segmenter that runs a network in torch: what a converted bundle is measured against.
+
+    Args:
+        network: in evaluation mode, with its weights.
+        input_size: (height, width) of the canvas; None takes the config's, landscape.
+        dynamic: let the canvas follow each frame, by the config's own resize rule.
+        attention: where the attention is computed; the numbers are the same.
+        class_names: as for :func:`edgeblend.convert`.
+        score_threshold: as for :meth:`edgeblend.Segmenter.load`.
+        paste: as for :meth:`edgeblend.Segmenter.load`.
+
+    Raises:
+        InputError: options that are not valid, or contradict each other.
+    """
+    options = ConvertOptions(
+        target="torch",
+        input_size=input_size,
+        dynamic=dynamic,
+        attention=attention,
+        class_names=tuple(class_names) if class_names is not None else None,
+    )
+    check_options(options)
+    graphs = split_network(network, attention=attention)
+    draft = draft_manifest(network.config, network.config.name, Path("none"), options)
+    manifest = msgspec.structs.replace(
+        draft,
+        graphs={
+            graph.part: GraphSpec(
+                format="torch", precision="fp32", files=(), inputs=graph.inputs, outputs=graph.outputs
+            )
+            for graph in graphs
+        },
+    )
+    layer = AttentionLayer(**attention_weights(network)) if attention == "sparse" else None
+    sessions: dict[Part, Session] = {graph.part: TorchSession(graph) for graph in graphs}
+    return Segmenter(manifest, sessions, attention=layer, score_threshold=score_threshold, paste=paste)
 
 
 class TorchSession:

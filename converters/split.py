@@ -16,9 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgeblend.manifest import Part, TensorSpec
-from edgeblend.model.blendmask import BlendMask
+from edgeblend.model.blendmask import SIZE_DIVISOR, BlendMask
 
 AttentionMode = Literal["sparse", "dense"]
+Shape = tuple[int | None, ...]
+"""Of a tensor; None is a side that stays open."""
+
+_EXAMPLE_SIZE = (160, 224)
+"""Height and width to trace with: no size is baked in, and small ones trace faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,32 @@ def split_network(network: BlendMask, *, attention: AttentionMode) -> tuple[Spli
         SplitGraph("detector", DetectorGraph(network, attention=attention), (image,), (*head, *pyramid)),
         SplitGraph("basis", BasisGraph(network), pyramid, (bases,)),
     )
+
+
+def example_inputs(detector: SplitGraph) -> dict[str, Tensor]:
+    """Return small inputs to trace both graphs with, by tensor name: an image and the detector's outputs."""
+    image = torch.zeros((1, *_EXAMPLE_SIZE, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        outputs = detector.module(image)
+    return {"image": image} | {spec.name: out for spec, out in zip(detector.outputs, outputs, strict=True)}
+
+
+def input_shapes(graph: SplitGraph, canvas: tuple[int, int] | None, channels: int) -> tuple[Shape, ...]:
+    """Return the shape of each input for a canvas of (height, width), or None for one that stays open.
+
+    Args:
+        graph: the detector or the basis graph.
+        canvas: network pixels.
+        channels: of a pyramid level.
+    """
+    if graph.part == "detector":
+        return ((1, *(canvas or (None, None)), 3),)
+    if canvas is None:
+        return ((1, channels, None, None),) * len(graph.inputs)
+    # The graph pads to a multiple of the coarsest stride, so every level divides evenly.
+    padded = [-(-side // SIZE_DIVISOR) * SIZE_DIVISOR for side in canvas]
+    strides = [2 ** int(str(spec.level).removeprefix("p")) for spec in graph.inputs]
+    return tuple((1, channels, *(side // stride for side in padded)) for stride in strides)
 
 
 def attention_weights(network: BlendMask) -> dict[str, NDArray[np.float32]]:

@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 from torch import Tensor
 
-from edgeblend.converters.split import SplitGraph
+from edgeblend.converters.split import Shape, SplitGraph
 from edgeblend.errors import EngineError
 
 TARGETS = {"openvino": "edgeblend.converters.openvino"}
@@ -22,7 +22,13 @@ class Target(Protocol):
     """What the manifest calls the graphs' format."""
 
     def export_graph(
-        self, graph: SplitGraph, folder: Path, *, example: tuple[Tensor, ...], dynamic: bool, half: bool
+        self,
+        graph: SplitGraph,
+        folder: Path,
+        *,
+        example: tuple[Tensor, ...],
+        shapes: tuple[Shape, ...],
+        half: bool,
     ) -> tuple[Path, ...]:
         """Write one graph; return its files, the one to open first."""
 
