@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +125,7 @@ class Segmenter:
             EngineError: the engine or the device is not there, or does not take the bundle.
             InputError: an option's value is not valid.
         """
-        _check_options(threads, score_threshold, paste)
+        _check_options(precision, threads, score_threshold, paste)
         bundle = path if isinstance(path, Bundle) else Bundle.load(path)
         name = backend or bundle.manifest.target
         if name != bundle.manifest.target:
@@ -226,7 +226,7 @@ class Segmenter:
         watch.lap("decode")
 
         mask_probs = self._mask_probs(detections, tensors, outputs, watch)
-        height, width = output_size or frame.shape[:2]
+        height, width = frame.shape[:2] if output_size is None else _check_size(output_size)
         instances = assemble(
             detections,
             mask_probs,
@@ -304,7 +304,22 @@ def _of_part(option: _Option | Mapping[Part, _Option], part: Part, name: str) ->
     return option[part]
 
 
-def _check_options(threads: int | None, score_threshold: float | None, paste: str) -> None:
+def _check_size(size: tuple[int, int]) -> tuple[int, int]:
+    if len(size) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in size):
+        raise InputError(f"output_size must be (height, width) in whole pixels above 0, got {size!r}")
+    return int(size[0]), int(size[1])
+
+
+def _check_options(
+    precision: Precision | Mapping[Part, Precision],
+    threads: int | None,
+    score_threshold: float | None,
+    paste: str,
+) -> None:
+    known = get_args(Precision)
+    for name in precision.values() if isinstance(precision, Mapping) else [precision]:
+        if name not in known:
+            raise InputError(f"unknown precision {name!r}; choose one of {', '.join(known)}")
     if threads is not None and threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}")
     if score_threshold is not None and not 0 <= score_threshold < 1:

@@ -86,6 +86,8 @@ def _engine(name: str) -> dict[str, Any]:
         return asdict(load_backend(name).engine_info())
     except EngineError as error:
         return {"error": str(error)}
+    except Exception as error:  # a broken driver can raise anything; the other engines still show
+        return {"error": f"fails: {type(error).__name__}: {' '.join(str(error).split())}"}
 
 
 def _version(package: str) -> str | None:

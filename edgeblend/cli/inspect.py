@@ -50,8 +50,11 @@ def _is_bundle(path: Path) -> bool:
         return True
     if path.suffix in (".pth", ".pt", ".safetensors") or not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("manifest.json") for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("manifest.json") for name in archive.namelist())
+    except zipfile.BadZipFile:  # its end is there and its directory is not
+        return False
 
 
 def _show_bundle(bundle: Bundle, *, as_json: bool) -> None:

@@ -22,6 +22,11 @@ def print_rows(rows: Iterable[tuple[str, str]], *, indent: int = 0) -> None:
         print(f"{' ' * indent}{label:<{width}}  {value}".rstrip())
 
 
+def as_text(name: object) -> str:
+    """Return a path or a message as text that can be encoded: Linux allows any bytes in a file's name."""
+    return str(name).encode("utf-8", "backslashreplace").decode()
+
+
 def human_bytes(size: int) -> str:
     """Return a file size such as ``36.4 MB``."""
     value = float(size)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeblend.cli.report import print_json
+from edgeblend.cli.report import as_text, print_json
 from edgeblend.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgeblend.runtime.segmenter import Segmenter
 
 INSTANCES_FILE = "instances.json"
+_JPEG_LIMIT = 65500
 
 _EPILOG = """\
 writes OUT/instances.json (COCO: images, categories, annotations with scores) and
@@ -80,9 +81,13 @@ class _Results:
 
 def run(args: argparse.Namespace) -> int:
     """Segment the pictures and write what was found."""
+    import cv2
+
     from edgeblend.calibration.sources import find_images
     from edgeblend.runtime.segmenter import Segmenter
 
+    # What is wrong with a picture is said once, by us; this process is ours, so the level is, too.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     paths = list(dict.fromkeys(path for pattern in args.pictures for path in find_images(pattern)))
     _check_folder(args.out, overwrite=args.overwrite)
     segmenter = Segmenter.load(
@@ -96,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     )
     results = _Results()
     with segmenter:
-        _make_folder(args.out)
+        _make_folder(args.out if args.no_overlays else args.out / "overlays")
         try:
             _segment_all(segmenter, paths, results, args)
         finally:
@@ -126,17 +131,19 @@ def _segment_all(
     for path in _with_progress(paths):
         try:
             frame = read_image(path)
+            if not args.no_overlays:
+                _check_overlay(path, frame)
+            instances = segmenter(frame)
         except InputError as error:
-            results.failures.append(str(error))
-            print(f"edgeblend: error: {error}", file=sys.stderr)
+            results.failures.append(as_text(error))
+            print(f"edgeblend: error: {as_text(error)}", file=sys.stderr)
             continue
-        instances = segmenter(frame)
         if not args.no_overlays:
             _write_overlay(args.out / "overlays" / names[path], frame, instances)
         _add_result(results, path, instances)
         if not args.json:
             total = sum(instances.timings_ms.values())
-            print(f"{path}: {_summary(instances)} in {total:.0f} ms")
+            print(f"{as_text(path)}: {_summary(instances)} in {total:.0f} ms")
 
 
 def _with_progress(paths: list[Path]) -> Iterable[Path]:
@@ -158,11 +165,11 @@ def _summary(instances: Instances) -> str:
 def _add_result(results: _Results, path: Path, instances: Instances) -> None:
     image_id = len(results.images) + 1
     height, width = instances.frame_size
-    results.images.append({"id": image_id, "file_name": str(path), "height": height, "width": width})
+    results.images.append({"id": image_id, "file_name": as_text(path), "height": height, "width": width})
     for annotation in instances.to_coco(image_id):
         results.annotations.append({"id": len(results.annotations) + 1, "iscrowd": 0, **annotation})
     results.pictures.append(
-        {"file": str(path), "instances": len(instances), "timings_ms": dict(instances.timings_ms)}
+        {"file": as_text(path), "instances": len(instances), "timings_ms": dict(instances.timings_ms)}
     )
 
 
@@ -187,11 +194,20 @@ def _check_folder(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{out}: already has files in it; choose another folder, or pass --overwrite")
 
 
-def _make_folder(out: Path) -> None:
+def _make_folder(folder: Path) -> None:
     try:
-        (out / "overlays").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error}") from error
+        raise OutputError(f"{folder}: cannot be written: {error}") from error
+
+
+def _check_overlay(path: Path, frame: NDArray[np.uint8]) -> None:
+    height, width = frame.shape[:2]
+    if max(height, width) > _JPEG_LIMIT:
+        raise InputError(
+            f"{path}: {width} x {height} is too large for a JPEG overlay, which ends at {_JPEG_LIMIT} pixels "
+            "a side; use --no-overlays"
+        )
 
 
 def _write_overlay(path: Path, frame: NDArray[np.uint8], instances: Instances) -> None:
@@ -199,9 +215,7 @@ def _write_overlay(path: Path, frame: NDArray[np.uint8], instances: Instances) -
 
     from edgeblend.cli.overlay import draw
 
-    done, data = cv2.imencode(".jpg", draw(frame, instances), [cv2.IMWRITE_JPEG_QUALITY, 92])
-    if not done:  # JPEG ends at 65500 pixels a side
-        raise OutputError(f"{path}: a {frame.shape[1]} x {frame.shape[0]} overlay cannot be written as JPEG")
+    _, data = cv2.imencode(".jpg", draw(frame, instances), [cv2.IMWRITE_JPEG_QUALITY, 92])
     _write_atomically(path, data.tobytes())
 
 

@@ -9,34 +9,13 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_weights import synthetic_state_dict
+from tiny_model import CLASS_NAMES
 
 from edgeblend.cli import main
-
-TINY_YAML = """\
-MODEL:
-  META_ARCHITECTURE: BlendMask
-  BACKBONE: {NAME: build_fcos_dla_fpn_backbone}
-  FPN: {IN_FEATURES: [level3, level4, level5], OUT_CHANNELS: 32}
-  FCOS:
-    TOP_LEVELS: 0
-    IN_FEATURES: [p3, p4, p5]
-    FPN_STRIDES: [8, 16, 32]
-    NUM_CLASSES: 3
-    NUM_CLS_CONVS: 0
-    NUM_BOX_CONVS: 0
-    NUM_SHARE_CONVS: 1
-    USE_SCALE: False
-    THRESH_WITH_CTR: True
-  BASIS_MODULE: {CONVS_DIM: 32, NUM_CONVS: 1}
-INPUT: {MIN_SIZE_TEST: 160, MAX_SIZE_TEST: 224}
-"""
-CLASS_NAMES = ("cup", "spoon", "table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +37,15 @@ class Converted:
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory) -> Model:
-    """A DLA-34 with a head and bases of 32 channels, and stand-in weights that find a few instances."""
-    import torch
-
-    from edgeblend.model.blendmask import expected_shapes
-    from edgeblend.model.config import load_config
-
-    folder = tmp_path_factory.mktemp("model")
-    config, checkpoint = folder / "tiny.yaml", folder / "tiny.pth"
-    config.write_text(TINY_YAML)
-    shapes = {name: list(shape) for name, shape in expected_shapes(load_config(config)).items()}
-    state = synthetic_state_dict(shapes, 3)
-    state["proposal_generator.fcos_head.cls_logits.bias"] += np.float32(0.5)
-    torch.save({"model": {name: torch.from_numpy(value) for name, value in state.items()}}, checkpoint)
-    return Model(config, checkpoint, state)
+def model(tiny_model) -> Model:
+    return Model(tiny_model.config, tiny_model.checkpoint, tiny_model.state)
 
 
 @pytest.fixture(scope="session")
 def converted(model, tmp_path_factory) -> Converted:
     """The model as a bundle; tests must not change it."""
     out = tmp_path_factory.mktemp("bundle") / "tiny"
+    # In a process of its own: what torch and the engine say on the way must not get into the output.
     command = [sys.executable, "-c", RUN_MAIN, *model.convert_args(out, "--json")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -154,7 +121,7 @@ def one_line() -> Callable[[str], bool]:
 
 
 @pytest.fixture
-def cli(capsys) -> Callable[..., tuple[int, str, str]]:
+def cli(place, capsys) -> Callable[..., tuple[int, str, str]]:
     """Run a command in this process; returns its exit code and what it printed."""
 
     def run(argv: list[object]) -> tuple[int, str, str]:
@@ -178,7 +145,7 @@ def cli_json(cli) -> Callable[..., dict]:
 
 
 @pytest.fixture
-def process() -> Callable[..., subprocess.CompletedProcess]:
+def process(place) -> Callable[..., subprocess.CompletedProcess]:
     """Run a command in a process of its own, with imports blocked or code run before."""
 
     def run(
@@ -186,19 +153,10 @@ def process() -> Callable[..., subprocess.CompletedProcess]:
     ) -> subprocess.CompletedProcess:
         blocks = "".join(f"import sys; sys.modules[{name!r}] = None\n" for name in blocked)
         command = [sys.executable, "-c", f"{blocks}{before}\n{RUN_MAIN}", *[str(arg) for arg in argv]]
-        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"}
+        return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, env=environment)
 
     return run
-
-
-@pytest.fixture(scope="session")
-def photograph() -> np.ndarray:
-    """The (400, 600, 3) picture that conversions are verified with; the model finds something in it."""
-    import cv2
-
-    data = files("edgeblend.converters").joinpath("data/coffee.jpg").read_bytes()
-    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
 
 
 @pytest.fixture

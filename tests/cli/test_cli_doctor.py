@@ -1,0 +1,72 @@
+"""``edgeblend doctor``: what this machine has, and what it lacks."""
+
+import json
+from importlib.metadata import version
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import edgeblend
+from edgeblend.runtime.backends import registry
+
+
+def test_it_lists_openvino_with_its_devices(cli_json):
+    report = cli_json(["doctor"])
+    engine = report["engines"]["openvino"]
+    assert version("openvino").startswith(engine["version"])
+    assert "CPU" in [device["device"] for device in engine["devices"]]
+    assert all(device["name"] and device["precisions"] for device in engine["devices"])
+    assert report["machine"]["edgeblend"] == edgeblend.__version__
+    assert report["machine"]["cpus"] >= 1
+    assert report["packages"]["numpy"] == np.__version__
+
+
+def test_it_prints_the_same_for_people(cli):
+    code, stdout, stderr = cli(["doctor"])
+    assert (code, stderr) == (0, "")
+    assert f"\n  openvino {version('openvino').rsplit('.', 1)[0]}" in stdout
+    assert "\n    CPU" in stdout
+
+
+def test_an_engine_that_is_missing_says_how_to_install_it(monkeypatch, cli, cli_json):
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    report = cli_json(["doctor"])
+    assert 'pip install "edgeblend[openvino]"' in report["engines"]["openvino"]["error"]
+    assert 'pip install "edgeblend[openvino]"' in cli(["doctor"])[1]
+
+
+def test_nothing_but_the_runtime(process):
+    done = process(["doctor", "--json"], blocked=("openvino", "torch", "yaml", "supervision"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "error" in json.loads(done.stdout)["engines"]["openvino"]
+
+
+def test_a_package_that_is_missing(monkeypatch, cli, cli_json):
+    monkeypatch.setattr("edgeblend.cli.doctor._PACKAGES", ("numpy", "no-such-package"))
+    assert cli_json(["doctor"])["packages"] == {"numpy": np.__version__, "no-such-package": None}
+    assert "not installed" in cli(["doctor"])[1]
+
+
+def broken_backend():
+    def engine_info():
+        raise RuntimeError("driver:\nnot loaded")
+
+    return SimpleNamespace(engine_info=engine_info)
+
+
+@pytest.mark.parametrize("step", ["load", "look"])
+def test_an_engine_that_fails_does_not_hide_the_others(step, monkeypatch, cli, cli_json):
+    """Engines of other packages may raise anything, and this command is for finding out."""
+
+    def load():
+        if step == "load":
+            raise OSError("libengine.so.1: cannot open shared object file")
+        return broken_backend()
+
+    entry = SimpleNamespace(name="abacus", value="abacus.backend", load=load)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    engines = cli_json(["doctor"])["engines"]
+    assert {"load": "libengine.so.1", "look": "driver: not loaded"}[step] in engines["abacus"]["error"]
+    assert "devices" in engines["openvino"]
+    assert "abacus: " in cli(["doctor"])[1]

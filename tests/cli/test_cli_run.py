@@ -1,0 +1,185 @@
+"""``edgeblend run``: what it refuses before it starts, and without leaving anything behind."""
+
+import shutil
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+from bundle_factory import edit_manifest, write_tiny_bundle
+
+
+@pytest.fixture
+def tiny(place):
+    """A bundle of a few bytes, which only an engine would see through."""
+    return write_tiny_bundle(place / "tiny")
+
+
+@pytest.fixture
+def run_args(bundle, picture):
+    """Return the arguments of a run that would go well."""
+
+    def arguments(*more, bundle=bundle, pictures=(picture,), out="out"):
+        return ["run", bundle, *pictures, "--out", out, *more]
+
+    return arguments
+
+
+# Bundles
+
+
+def test_no_bundle(run_args, refused):
+    refused(run_args(bundle="nowhere"), 6, "nowhere: no such bundle", "edgeblend convert")
+
+
+def test_one_byte_changed(bundle, place, run_args, refused):
+    copy = shutil.copytree(bundle, place / "copy")
+    data = bytearray((copy / "detector.bin").read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / "detector.bin").write_bytes(data)
+    refused(run_args(bundle="copy"), 6, "detector.bin: content was altered", "expected SHA-256", "found")
+
+
+@pytest.mark.parametrize("name", ["basis.bin", "attention.safetensors", "manifest.json"])
+def test_a_file_missing(name, tiny, run_args, refused):
+    (tiny / name).unlink()
+    refused(run_args(bundle=tiny), 6, name)
+
+
+def test_a_file_too_many(tiny, run_args, refused):
+    (tiny / "run.py").write_text("print('hello')")
+    refused(run_args(bundle=tiny), 6, "run.py")
+
+
+@pytest.mark.parametrize("version", [0, 2, 99])
+def test_an_unknown_schema_version(version, tiny, run_args, refused):
+    edit_manifest(tiny, schema_version=version)
+    refused(run_args(bundle=tiny), 6, f"schema version {version}", "reads version 1")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"unknown": 1}, {"things": ["cat"]}, {"things": "cat"}, {"graphs": {}}, {"input": None}],
+)
+def test_a_manifest_that_is_none(change, tiny, run_args, refused):
+    edit_manifest(tiny, **change)
+    refused(run_args(bundle=tiny), 6, "not a valid manifest")
+
+
+def test_graphs_that_are_none(tiny, run_args, refused):
+    """The files are as the manifest says, and still no engine can open them."""
+    refused(run_args(bundle=tiny), 7, "OpenVINO cannot")
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.txt", "/evil.txt", "a/../../evil.txt", "..\\evil.txt", "C:evil.txt"]
+)
+def test_a_zip_that_points_outside(name, place, run_args, refused):
+    write_tiny_bundle(place / "tiny.zip")
+    with zipfile.ZipFile(place / "tiny.zip", "a") as archive:
+        archive.writestr(zipfile.ZipInfo(name), "evil")
+    refused(run_args(bundle="tiny.zip"), 6, "points outside")
+    assert not list(place.parent.rglob("evil.txt"))
+
+
+# Options
+
+
+@pytest.mark.parametrize("device", ["NPU", "FOO", "cpu", "", "AUTO:FOO,CPU"])
+def test_a_device_that_is_not_there(device, run_args, refused):
+    refused(run_args("--device", device), 7, "is not there", "CPU", "edgeblend doctor")
+
+
+@pytest.mark.parametrize("threads", ["0", "-1"])
+def test_no_threads(threads, run_args, refused):
+    refused(run_args("--threads", threads), 3, "threads must be at least 1", threads)
+
+
+def test_a_precision_that_the_device_does_not_compute_in(run_args, refused):
+    import openvino
+
+    if "FP16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor computes in float16")
+    refused(run_args("--precision", "f16"), 7, "when asked for f16; ask for", "'engine'")
+
+
+@pytest.mark.parametrize("threshold", ["2", "1", "-0.1", "nan"])
+def test_a_score_that_is_none(threshold, run_args, refused):
+    refused(run_args("--score-threshold", threshold), 3, "score_threshold must be at least 0 and below 1")
+
+
+def test_without_the_engine(run_args, process, one_line, place):
+    done = process(run_args(), blocked=("openvino",))
+    assert (done.returncode, done.stdout) == (7, "")
+    assert one_line(done.stderr)
+    assert 'pip install "edgeblend[openvino]"' in done.stderr
+    assert not (place / "out").exists()
+
+
+# Pictures
+
+
+def test_a_missing_picture(run_args, refused):
+    refused(run_args(pictures=["nowhere.jpg"]), 3, "nowhere.jpg: no such file or folder")
+
+
+def test_one_missing_picture_among_others_stops_before_the_start(picture, run_args, refused):
+    refused(run_args(pictures=[picture, "nowhere.jpg"]), 3, "nowhere.jpg")
+
+
+def test_an_empty_folder(place, run_args, refused):
+    (place / "empty").mkdir()
+    (place / "empty" / "notes.txt").write_text("no picture")
+    refused(run_args(pictures=["empty"]), 3, "empty: no pictures found")
+
+
+def test_a_glob_without_a_match(run_args, refused):
+    refused(run_args(pictures=["*.webp"]), 3, "*.webp: no pictures found")
+
+
+def test_an_empty_name(run_args, refused):
+    refused(run_args(pictures=[""]), 3, "empty name")
+
+
+# Outputs
+
+
+@pytest.mark.parametrize("more", [(), ("--overwrite",)])
+def test_an_output_that_is_a_file(more, place, run_args, refused):
+    (place / "out").write_text("precious")
+    refused(run_args(*more), 9, "out: is a file")
+
+
+def test_an_output_under_a_file(place, run_args, refused):
+    (place / "file").write_text("precious")
+    refused(run_args(out="file/out"), 9, "file/out", "cannot be written")
+
+
+def test_an_output_that_has_files(place, run_args, refused):
+    (place / "out").mkdir()
+    (place / "out" / "diary.txt").write_text("precious")
+    refused(run_args(), 9, "out: already has files", "--overwrite")
+
+
+def test_outputs_that_are_in_the_way(place, run_args, cli, tree):
+    """A folder where a file has to go is found out late, and leaves no part of a file."""
+    (place / "out" / "instances.json").mkdir(parents=True)
+    code, stdout, stderr = cli(run_args("--overwrite", "--no-overlays", "--json"))
+    assert (code, stdout, stderr.count("\n")) == (9, "", 1)
+    assert "instances.json: cannot be written" in stderr
+    assert not [name for name in tree(place) if name.endswith(".part")]
+
+
+def test_a_folder_with_files_is_written_into_when_asked(place, run_args, cli):
+    (place / "out").mkdir()
+    (place / "out" / "diary.txt").write_text("precious")
+    assert cli(run_args("--overwrite"))[0] == 0
+    assert (place / "out" / "diary.txt").read_text() == "precious"
+    assert (place / "out" / "instances.json").is_file()
+    assert cli(run_args("--overwrite"))[0] == 0
+
+
+def test_an_empty_folder_is_taken(place, run_args, cli):
+    (place / "out").mkdir()
+    cv2.imwrite("black.png", np.zeros((8, 8, 3), np.uint8))
+    assert cli(run_args(pictures=["black.png"]))[0] == 0

@@ -1,0 +1,108 @@
+"""The comparison that every conversion makes must notice what it is there for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+import pytest
+
+from edgeblend.converters.reference import TorchSession
+from edgeblend.converters.split import attention_weights, split_network
+from edgeblend.converters.verify import TOLERANCES, relative_error, verify
+from edgeblend.errors import ConversionError
+from edgeblend.model.blendmask import build_network
+from edgeblend.model.checkpoint import load_weights, read_checkpoint
+from edgeblend.model.config import load_config
+from edgeblend.runtime.attention import AttentionLayer
+
+
+@pytest.fixture(scope="module")
+def network(tiny_model):
+    network = build_network(load_config(tiny_model.config))
+    load_weights(network, read_checkpoint(tiny_model.checkpoint), source="tiny")
+    return network.requires_grad_(False)
+
+
+class Disturbed:
+    """A session whose outputs are changed on the way out."""
+
+    def __init__(self, session, change) -> None:
+        self.session, self.change, self.info = session, change, session.info
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: self.change(name, value.copy()) for name, value in self.session.run(inputs).items()}
+
+    def close(self) -> None:
+        self.session.close()
+
+
+@pytest.fixture
+def check(network, tiny_bundle, photograph):
+    graphs = split_network(network, attention="sparse")
+    layer = AttentionLayer(**attention_weights(network))
+
+    def run(change=lambda name, value: value, *, manifest=tiny_bundle.manifest):
+        reference = {graph.part: TorchSession(graph) for graph in graphs}
+        candidate = {part: Disturbed(session, change) for part, session in reference.items()}
+        return verify(
+            reference,
+            candidate,
+            manifest,
+            attention=layer,
+            pictures=[photograph],
+            tolerance=TOLERANCES["fp32"],
+        )
+
+    return run
+
+
+def test_the_same_graphs_agree_exactly(check) -> None:
+    measured = check()
+    assert {error.max_error for error in measured.tensors} == {0.0}
+    assert measured.matched == measured.detections > 3
+    assert measured.lowest_mask_iou == 1.0
+    assert measured.pictures == ((400, 600),)
+    assert {error.graph for error in measured.tensors} == {"detector", "basis"}
+
+
+@pytest.mark.parametrize("tensor", ["cls_logits_p3", "box_reg_p5", "p4", "attention_features_p3", "bases"])
+def test_one_value_that_is_off_is_refused_and_named(check, tensor) -> None:
+    def change(name, value):
+        if name == tensor:
+            value.flat[7] += 0.01 * value.std()
+        return value
+
+    with pytest.raises(ConversionError, match=f"output {tensor} is off by 0.0"):
+        check(change)
+
+
+def test_an_error_within_tolerance_passes(check) -> None:
+    measured = check(lambda name, value: value + np.float32(2e-4) * value.std())
+    assert 1e-4 < max(error.max_error for error in measured.tensors) < 1e-3
+
+
+def test_a_value_that_is_not_a_number_is_refused(check) -> None:
+    def change(name, value):
+        if name == "bases":
+            value[0, 0, 0, 0] = np.nan
+        return value
+
+    with pytest.raises(ConversionError, match="bases is off by inf"):
+        check(change)
+
+
+def test_bases_are_compared_also_when_nothing_is_detected(check, tiny_bundle) -> None:
+    decode = msgspec.structs.replace(tiny_bundle.manifest.decode, score_threshold=0.9999)
+    blind = msgspec.structs.replace(tiny_bundle.manifest, decode=decode)
+    assert check(manifest=blind).detections == 0
+    with pytest.raises(ConversionError, match="output bases"):
+        check(lambda name, value: value * 1.5 if name == "bases" else value, manifest=blind)
+
+
+def test_relative_error_by_hand() -> None:
+    expected = np.array([[0.0, 2.0], [0.0, 2.0]], np.float32)  # standard deviation 1
+    assert relative_error(expected, expected + np.float32(0.25)) == 0.25
+    assert relative_error(expected, expected[:1]) == float("inf")
+    assert relative_error(np.full(3, 5, np.float32), np.full(3, 7, np.float32)) == 2.0
