@@ -10,9 +10,8 @@ import platform
 import statistics
 import tempfile
 import time
+from importlib.resources import files
 from pathlib import Path
-
-import numpy as np
 
 import edgeblend
 from edgeblend.model.stand_in import write_stand_in_checkpoint
@@ -28,7 +27,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
         segmenters = {mode: load(Path(folder), mode) for mode in ("sparse", "dense")}
-        frame = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+        frame = edgeblend.read_image(str(files("edgeblend.converters") / "data" / "coffee.jpg"))
         timings: dict[str, list[float]] = {mode: [] for mode in segmenters}
         for segmenter in segmenters.values():
             segmenter(frame)
@@ -57,7 +56,7 @@ def main() -> None:
 
 def load(folder: Path, attention: str) -> edgeblend.Segmenter:
     """Convert and open one of the two."""
-    checkpoint = write_stand_in_checkpoint(CONFIG, folder / "stand_in.pth", seed=1)
+    checkpoint = write_stand_in_checkpoint(CONFIG, folder / "stand_in.pth", seed=3)
     bundle = edgeblend.convert(
         checkpoint, folder / attention, config=CONFIG, input_size=SIZE, attention=attention
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,10 +124,13 @@ def run(args: argparse.Namespace) -> int:
 def _segment_all(
     segmenter: Segmenter, paths: list[Path], results: _Results, args: argparse.Namespace
 ) -> None:
+    from tqdm import tqdm
+
     from edgeblend.runtime.images import read_image
 
     names = _overlay_names(paths)
-    for path in _with_progress(paths):
+    # disable=None: the bar shows on a terminal and is quiet in a pipe.
+    for path in tqdm(paths, unit="picture", disable=None if len(paths) > 1 else True):
         try:
             frame = read_image(path)
             if not args.no_overlays:
@@ -143,14 +145,7 @@ def _segment_all(
         _add_result(results, path, instances)
         if not args.json:
             total = sum(instances.timings_ms.values())
-            print(f"{as_text(path)}: {_summary(instances)} in {total:.0f} ms")
-
-
-def _with_progress(paths: list[Path]) -> Iterable[Path]:
-    from tqdm import tqdm
-
-    # disable=None: shown on a terminal, quiet in a pipe.
-    return tqdm(paths, unit="picture", disable=None if len(paths) > 1 else True)
+            tqdm.write(f"{as_text(path)}: {_summary(instances)} in {total:.0f} ms")  # above the bar
 
 
 def _summary(instances: Instances) -> str:
