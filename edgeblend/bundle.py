@@ -82,6 +82,15 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_zipped_bundle(path: Path) -> bool:
+    """Return whether a file is a zip archive with a manifest; checkpoints are zip archives, too."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(PurePosixPath(name).name == MANIFEST_NAME for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 @contextmanager
 def stage_bundle(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give an empty folder to write a bundle into; it becomes ``out`` when the block ends well.
@@ -121,7 +130,8 @@ def check_output(out: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise OutputError(f"{out}: already exists; choose another name, or overwrite it explicitly")
-    if not ((out / MANIFEST_NAME).is_file() or zipfile.is_zipfile(out)):
+    empty = out.is_dir() and not any(out.iterdir())
+    if not (empty or (out / MANIFEST_NAME).is_file() or is_zipped_bundle(out)):
         raise OutputError(f"{out}: is not a bundle, so it is not overwritten; choose another name")
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeblend.bundle import Bundle, is_zipped_bundle
 from edgeblend.cli.report import human_bytes, print_json, print_rows
 from edgeblend.errors import EngineError, InputError
 
 if TYPE_CHECKING:
-    from edgeblend.bundle import Bundle
     from edgeblend.manifest import GraphSpec
 
 
@@ -35,26 +34,11 @@ def run(args: argparse.Namespace) -> int:
     path: Path = args.path
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
-    if _is_bundle(path):
-        from edgeblend.bundle import Bundle
-
+    if path.is_dir() or path.suffix == ".zip" or is_zipped_bundle(path):
         _show_bundle(Bundle.load(path), as_json=args.json)
     else:
         _show_checkpoint(path, as_json=args.json)
     return 0
-
-
-def _is_bundle(path: Path) -> bool:
-    """Folders and ``.zip`` files are bundles; a ``.pth`` is a zip archive inside, but no bundle."""
-    if path.is_dir() or path.suffix == ".zip":
-        return True
-    if path.suffix in (".pth", ".pt", ".safetensors") or not zipfile.is_zipfile(path):
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("manifest.json") for name in archive.namelist())
-    except zipfile.BadZipFile:  # its end is there and its directory is not
-        return False
 
 
 def _show_bundle(bundle: Bundle, *, as_json: bool) -> None:

@@ -219,6 +219,24 @@ def test_only_a_bundle_is_ever_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "photos" / "cat.jpg").read_text() == "precious"
 
 
+def test_a_zipped_bundle_is_overwritten_and_another_archive_is_not(archive: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.zip"
+    with zipfile.ZipFile(weights, "w") as other:
+        other.writestr("archive/data.pkl", "a checkpoint is a zip archive, too")
+    with pytest.raises(OutputError, match="is not a bundle"), stage_bundle(weights, overwrite=True):
+        pytest.fail("the block must not be entered")
+    with stage_bundle(archive, overwrite=True) as staged:
+        (staged / "only.txt").write_text("new")
+    assert zipfile.ZipFile(archive).namelist() == ["only.txt"]
+
+
+def test_an_empty_folder_may_be_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with stage_bundle(tmp_path / "empty", overwrite=True) as staged:
+        (staged / "only.txt").write_text("new")
+    assert [path.name for path in (tmp_path / "empty").iterdir()] == ["only.txt"]
+
+
 def test_a_parent_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"), stage_bundle(tmp_path / "file" / "out"):
