@@ -126,6 +126,8 @@ class Segmenter:
             InputError: an option's value is not valid.
         """
         _check_options(precision, threads, score_threshold, paste)
+        if cache_dir is not None and Path(cache_dir).is_file():
+            raise InputError(f"{cache_dir}: is a file; compiled graphs need a folder to be kept in")
         bundle = path if isinstance(path, Bundle) else Bundle.load(path)
         name = backend or bundle.manifest.target
         if name != bundle.manifest.target:

@@ -108,6 +108,11 @@ def test_a_score_that_is_none(threshold, run_args, refused):
     refused(run_args("--score-threshold", threshold), 3, "score_threshold must be at least 0 and below 1")
 
 
+def test_a_cache_folder_that_is_a_file(place, run_args, refused):
+    (place / "cache").write_text("precious")
+    refused(run_args("--cache-dir", "cache"), 3, "cache: is a file", "folder")
+
+
 def test_without_the_engine(run_args, process, one_line, place):
     done = process(run_args(), blocked=("openvino",))
     assert (done.returncode, done.stdout) == (7, "")
