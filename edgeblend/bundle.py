@@ -104,10 +104,12 @@ def stage_bundle(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     out = Path(out)
     check_output(out, overwrite=overwrite)
+    new_parents = [folder for folder in out.parents if not folder.exists()]  # deepest first
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
     except OSError as error:
+        _remove_if_empty(new_parents)
         raise OutputError(f"{out}: cannot be written: {error}") from error
     try:
         staged = work / "bundle"
@@ -118,6 +120,7 @@ def stage_bundle(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise OutputError(f"{out}: cannot be written: {error}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        _remove_if_empty(new_parents)
 
 
 def check_output(out: Path, *, overwrite: bool) -> None:
@@ -133,6 +136,17 @@ def check_output(out: Path, *, overwrite: bool) -> None:
     empty = out.is_dir() and not any(out.iterdir())
     if not (empty or (out / MANIFEST_NAME).is_file() or is_zipped_bundle(out)):
         raise OutputError(f"{out}: is not a bundle, so it is not overwritten; choose another name")
+
+
+def _remove_if_empty(folders: list[Path]) -> None:
+    """Remove folders, the deepest first, until one has something in it."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            continue  # it was never made
+        except OSError:
+            return
 
 
 def _publish(staged: Path, out: Path, work: Path) -> None:

@@ -188,6 +188,15 @@ def test_staging_leaves_nothing_behind_after_an_interruption(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_staging_takes_back_the_folders_that_it_made(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    with pytest.raises(RuntimeError), stage_bundle(tmp_path / "old" / "new" / "deep" / "out"):
+        raise RuntimeError
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]
+    write_tiny_bundle(tmp_path / "old" / "new" / "deep" / "out")
+    assert (tmp_path / "old" / "new" / "deep" / "out" / MANIFEST_NAME).is_file()
+
+
 def test_an_existing_output_is_refused_and_kept(folder: Path) -> None:
     before = sorted(path.name for path in folder.iterdir())
     with pytest.raises(OutputError, match="already exists"), stage_bundle(folder):
