@@ -75,7 +75,8 @@ def decided_mask_iou(instances: Instances, index: int, expected: NDArray[np.bool
 
     Samples outside the bases make a probability of exactly 0.5, on the edge of the threshold. Boxes
     agree to some 2e-4 pixels from one float32 implementation to the next, which moves probabilities
-    at a mask's edge by as much: in R_50_3x one pixel of a mask of 957 lies 1.4e-4 from the threshold.
+    at a mask's edge by as much: without those within 1e-4 of it alone, one mask of
+    R_50_3x in torch is at IoU 0.99896 and two of R_101_dcni3_5x on OpenVINO are at 0.99844.
     """
     decided = np.ones(instances.frame_size, bool)
     top, left, probs = paste_probs_region(

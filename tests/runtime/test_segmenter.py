@@ -176,8 +176,8 @@ def test_options_that_cannot_be(tiny_bundle, options, error, message) -> None:
 
 
 def test_a_closed_segmenter_says_so(tiny_bundle, photograph) -> None:
-    with Segmenter.load(tiny_bundle) as segmenter:
-        pass
+    segmenter = Segmenter.load(tiny_bundle)
+    segmenter.close()
     with pytest.raises(EngineError, match="closed"):
         segmenter(photograph)
 
