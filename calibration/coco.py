@@ -1,0 +1,311 @@
+"""Read a data set of pictures with instance masks in COCO's format."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeblend.calibration.coco_segmentation import (
+    Segmentation,
+    Unusable,
+    area_of,
+    mask_of,
+    read_segmentations,
+)
+from edgeblend.errors import InputError
+from edgeblend.runtime.images import read_image
+
+_SHOWN = 3  # of the items that a message lists
+_CHUNK = 20_000  # annotations whose outlines are Python lists at one time
+_CLIP_NOTED = 1.0  # pixels; COCO's own boxes pass the border by rounding
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CocoObject:
+    """One object of a picture."""
+
+    id: int
+    """The annotation's."""
+    box: NDArray[np.float32]
+    """(4,) xyxy in picture pixels, clipped to the picture; it has an area."""
+    class_index: int
+    """Index into the data set's ``class_names``."""
+    crowd: bool
+    """A region of many objects, which training leaves out and evaluation does not count."""
+    area: float
+    """The mask's, as the file says; computed where it does not."""
+    segmentation: Segmentation
+    """Polygons as a tuple of float64 rings (x0, y0, x1, y1, ...), or COCO's run lengths as a dict."""
+
+    def mask(self, height: int, width: int) -> NDArray[np.bool_]:
+        """Return the mask (height, width) on the picture, which is that large.
+
+        Polygons are rasterised as COCO's own tools do; a sliver may cover no pixel at all.
+
+        Raises:
+            InputError: run lengths of another size, or faster-coco-eval, which polygons need, is missing.
+        """
+        return mask_of(self.segmentation, height, width)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CocoImage:
+    """One picture and its objects."""
+
+    id: int
+    path: Path
+    width: int
+    """In pixels, as the annotations say; :func:`read_picture` compares."""
+    height: int
+    objects: tuple[CocoObject, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CocoDataset:
+    """Pictures with objects, in the order of their file."""
+
+    source: Path
+    """The file of annotations."""
+    class_names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    """The category id of each class. A class that the file does not have got an id it does not use."""
+    images: tuple[CocoImage, ...]
+    notes: tuple[str, ...]
+    """What was dropped or changed while reading and how often, one line each."""
+
+
+class _Category(msgspec.Struct):
+    id: int
+    name: str
+
+
+class _Image(msgspec.Struct, gc=False):
+    id: int
+    file_name: str
+    width: Annotated[int, msgspec.Meta(gt=0)]
+    height: Annotated[int, msgspec.Meta(gt=0)]
+
+
+class _Annotation(msgspec.Struct, gc=False):
+    id: int
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    iscrowd: bool | Literal[0, 1] = 0
+    area: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    segmentation: msgspec.Raw = msgspec.Raw()
+
+
+class _Document(msgspec.Struct):
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
+
+
+def read_coco(
+    annotations: Path | str,
+    images: Path | str | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+) -> CocoDataset:
+    """Read a COCO file of instances and check it against itself and its folder of pictures.
+
+    Objects that cannot be learnt from (no mask, no area, outside the picture) are dropped and counted in
+    ``notes``. Pictures are looked for, not opened.
+
+    Args:
+        annotations: the JSON file.
+        images: the folder that its file names start from; default: the folder beside the file that is
+            called like it (``train.json``, ``train/``), else the folder the file is in.
+        class_names: a model's classes, which the file's are mapped to by name. Default: the file's own
+            by rising category id.
+
+    Raises:
+        InputError: the file is missing or not COCO's format, contradicts itself, names a class that
+            ``class_names`` lacks, or pictures are missing.
+    """
+    path = Path(annotations)
+    document = _decode(path)
+    names, ids = _classes(path, document.categories, class_names)
+    _check_unique(path, "image", [image.id for image in document.images])
+    _check_unique(path, "annotation", [item.id for item in document.annotations])
+    pictures = {image.id: image for image in document.images}
+    files = _find_pictures(path, _folder(path, images), document.images)
+    _check_references(path, document, pictures.keys())
+    indices = {category: index for index, category in enumerate(ids)}
+    objects, notes = _objects(path, document.annotations, pictures, indices)
+    found = tuple(
+        CocoImage(image.id, file, image.width, image.height, tuple(objects[image.id]))
+        for image, file in zip(document.images, files, strict=True)
+    )
+    return CocoDataset(path, names, ids, found, tuple(notes))
+
+
+def read_picture(image: CocoImage) -> NDArray[np.uint8]:
+    """Return a picture as (H, W, 3) uint8 BGR.
+
+    Raises:
+        InputError: it cannot be read, or is not as large as the annotations say.
+    """
+    picture = read_image(image.path)
+    height, width = picture.shape[:2]
+    if (height, width) != (image.height, image.width):
+        turned = "; it seems to have been annotated before it was turned as its EXIF tag says"
+        raise InputError(
+            f"{image.path}: expected {image.width}x{image.height} pixels as annotated, got {width}x{height}"
+            + (turned if (height, width) == (image.width, image.height) else "; use the annotated file")
+        )
+    return picture
+
+
+def _decode(path: Path) -> _Document:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected annotations in COCO's JSON format") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    try:
+        return msgspec.json.decode(data, type=_Document)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: not COCO's format for instances: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a JSON file: {error}") from None
+
+
+def _classes(
+    path: Path, categories: list[_Category], wanted: Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return class names and the category id of each."""
+    _check_unique(path, "category", [category.id for category in categories])
+    ordered = sorted(categories, key=lambda category: category.id)
+    given = tuple(category.name for category in ordered)
+    if not given:
+        raise InputError(f"{path}: expected at least one category, got none")
+    for names, where in ((given, "category"), (tuple(wanted or ()), "class")):
+        if repeated := [name for name, count in Counter(names).items() if count > 1]:
+            raise InputError(f"{path}: {where} names given more than once: {_listed(map(repr, repeated))}")
+    if wanted is None:
+        return given, tuple(category.id for category in ordered)
+    if unknown := [name for name in given if name not in set(wanted)]:
+        raise InputError(
+            f"{path}: expected only classes that the model knows, got also "
+            f"{_listed(map(repr, unknown), len(unknown))}; rename or remove them"
+        )
+    ids = {category.name: category.id for category in ordered}
+    unused = max(ids.values()) + 1
+    for name in wanted:
+        if name not in ids:
+            ids[name] = unused
+            unused += 1
+    return tuple(wanted), tuple(ids[name] for name in wanted)
+
+
+def _check_unique(path: Path, kind: str, ids: list[int]) -> None:
+    if len(set(ids)) != len(ids):
+        repeated = [str(i) for i, count in Counter(ids).items() if count > 1]
+        raise InputError(f"{path}: {kind} ids given more than once: {_listed(repeated)}")
+
+
+def _folder(path: Path, images: Path | str | None) -> Path:
+    if images is None:
+        beside = path.with_suffix("")
+        return beside if beside.is_dir() and beside != path else path.parent
+    if not Path(images).is_dir():
+        raise InputError(f"{images}: no such folder; expected the one with the pictures of {path}")
+    return Path(images)
+
+
+def _find_pictures(path: Path, folder: Path, images: list[_Image]) -> list[Path]:
+    if not images:
+        raise InputError(f"{path}: expected at least one picture, got none")
+    files = [folder / image.file_name for image in images]
+    if missing := [image.file_name for image, file in zip(images, files, strict=True) if not file.is_file()]:
+        raise InputError(
+            f"{path}: {len(missing)} of {len(files)} pictures are not in {folder}: {_listed(missing)}; "
+            "name the folder that the file names start from"
+        )
+    return files
+
+
+def _check_references(path: Path, document: _Document, pictures: Iterable[int]) -> None:
+    known = {"image": set(pictures), "category": {category.id for category in document.categories}}
+    wrong = [
+        f"annotation {item.id} names {kind} {reference}"
+        for item in document.annotations
+        for kind, reference in (("image", item.image_id), ("category", item.category_id))
+        if reference not in known[kind]
+    ]
+    if wrong:
+        raise InputError(f"{path}: annotations name what the file does not have: {_listed(wrong)}")
+
+
+def _objects(
+    path: Path, items: list[_Annotation], pictures: dict[int, _Image], indices: dict[int, int]
+) -> tuple[dict[int, list[CocoObject]], list[str]]:
+    """Return the objects by image id, and notes."""
+    objects: dict[int, list[CocoObject]] = {image: [] for image in pictures}
+    counts: Counter[str] = Counter()
+    wrong: list[str] = []
+    for first in range(0, len(items), _CHUNK):
+        chunk = items[first : first + _CHUNK]
+        sizes = [(pictures[item.image_id].height, pictures[item.image_id].width) for item in chunk]
+        boxes, reasons, clipped = _boxes(chunk, sizes)
+        segmentations, rings = read_segmentations([item.segmentation for item in chunk], sizes)
+        counts["polygons without an area left out of masks"] += rings
+        for item, box, reason, cut, mask in zip(chunk, boxes, reasons, clipped, segmentations, strict=True):
+            if isinstance(mask, Unusable):
+                if mask.wrong:
+                    wrong.append(f"annotation {item.id}: {mask.reason}")
+                else:
+                    counts[f"objects dropped: {mask.reason}"] += 1
+            elif reason:
+                counts[f"objects dropped: {reason}"] += 1
+            else:
+                area = area_of(mask) if item.area is None else item.area
+                index = indices[item.category_id]
+                made = CocoObject(item.id, box, index, bool(item.iscrowd), area, mask)
+                objects[item.image_id].append(made)
+                counts["boxes clipped to their picture"] += cut
+    if wrong:
+        raise InputError(f"{path}: segmentations are wrong: {_listed(wrong)}")
+    if items and counts["objects dropped: no segmentation"] == len(items):
+        raise InputError(f"{path}: expected instance masks, got boxes alone; add segmentations")
+    return objects, _notes(counts, objects)
+
+
+def _boxes(
+    items: list[_Annotation], sizes: list[tuple[int, int]]
+) -> tuple[list[NDArray[np.float32]], list[str], list[bool]]:
+    """Return each box as xyxy within its picture, why it is unusable or "", and whether it was clipped."""
+    given = np.array([item.bbox for item in items], np.float64).reshape(-1, 4)
+    given[:, 2:] += given[:, :2]
+    limits = np.array(sizes, np.float64).reshape(-1, 2)[:, [1, 0, 1, 0]]
+    boxes = np.clip(given, 0, limits).astype(np.float32)
+    boxes.flags.writeable = False
+    had_area = (given[:, 2:] > given[:, :2]).all(axis=1)
+    has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    reasons = np.where(has_area, "", np.where(had_area, "outside the picture", "a box without an area"))
+    clipped: NDArray[np.bool_] = (np.abs(given - boxes) > _CLIP_NOTED).any(axis=1)
+    return list(boxes), reasons.tolist(), clipped.tolist()
+
+
+def _notes(counts: Counter[str], objects: dict[int, list[CocoObject]]) -> list[str]:
+    notes = [f"{count} {text}" for text, count in counts.items() if count]
+    if empty := sum(not found for found in objects.values()):
+        notes.append(f"{empty} of {len(objects)} pictures without objects")
+    return notes
+
+
+def _listed(items: Iterable[str], shown: int = _SHOWN) -> str:
+    """Return the first few of some items, and how many more there are."""
+    every = list(items)
+    more = len(every) - shown
+    return ", ".join(every[:shown]) + (f" and {more} more" if more > 0 else "")

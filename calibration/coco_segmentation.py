@@ -1,0 +1,192 @@
+"""The masks of a COCO file: polygons or run lengths, checked when read, rasterised when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, TypedDict, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeblend.errors import InputError
+from edgeblend.masks import rle
+
+_FARTHEST = 1e5
+"""Pixels. Rasterising costs memory by the length of an outline, and no picture is that large."""
+
+
+class CocoRle(TypedDict):
+    """Run lengths as COCO files hold them: ``size`` is [height, width], ``counts`` compressed or plain."""
+
+    size: list[int]
+    counts: str | list[int]
+
+
+Polygons = tuple[NDArray[np.float64], ...]
+"""Rings of x0, y0, x1, y1, ... in picture pixels, (2 * P,) each with P >= 3; a mask is their union."""
+
+Segmentation = Polygons | CocoRle
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Why a segmentation cannot be used."""
+
+    reason: str
+    wrong: bool
+    """Whether the file is wrong, and not just the object without a mask."""
+
+
+class _Rle(msgspec.Struct):
+    size: tuple[int, int]
+    counts: str | list[int]
+
+
+_DECODER = msgspec.json.Decoder(list[list[float]] | _Rle | None)
+_NOTHING = Unusable("no segmentation", wrong=False)
+
+
+def read_segmentations(
+    encoded: Sequence[msgspec.Raw], sizes: Sequence[tuple[int, int]]
+) -> tuple[list[Segmentation | Unusable], int]:
+    """Decode and check segmentations.
+
+    Args:
+        encoded: JSON of each; nothing where the file has none.
+        sizes: (height, width) of the picture of each.
+
+    Returns:
+        Each segmentation, or why it is unusable, and how many rings without an area were left out of
+        polygons that have others.
+    """
+    results: list[Segmentation | Unusable] = [_NOTHING] * len(encoded)
+    rings: list[list[float]] = []
+    owners: list[int] = []
+    for index, (data, size) in enumerate(zip(encoded, sizes, strict=True)):
+        try:
+            value = _DECODER.decode(data) if bytes(data) else None
+        except msgspec.DecodeError as error:
+            results[index] = Unusable(f"segmentation: {error}", wrong=True)
+            continue
+        if isinstance(value, _Rle):
+            results[index] = _check_rle(value, size)
+        elif value:
+            rings += value
+            owners += [index] * len(value)
+    return results, _place_polygons(results, rings, owners)
+
+
+def _check_rle(value: _Rle, size: tuple[int, int]) -> CocoRle | Unusable:
+    if value.size != size:
+        return Unusable(f"run lengths of size {value.size} in a picture of {size}", wrong=True)
+    checked: CocoRle = {"size": list(size), "counts": value.counts}
+    if isinstance(value.counts, str):
+        try:
+            empty = not rle.decode(cast(rle.Rle, checked)).any()
+        except InputError as error:
+            return Unusable(str(error), wrong=True)
+    else:
+        pixels = size[0] * size[1]
+        if sum(value.counts) != pixels or min(value.counts, default=0) < 0:
+            return Unusable(f"run lengths that add up to {sum(value.counts)}, not {pixels}", wrong=True)
+        empty = not any(value.counts[1::2])
+    return Unusable("an empty mask", wrong=False) if empty else checked
+
+
+def _place_polygons(
+    results: list[Segmentation | Unusable], rings: list[list[float]], owners: list[int]
+) -> int:
+    """Put the usable rings into their owners' results; return how many others those had beside them."""
+    lengths = np.fromiter(map(len, rings), np.int64, len(rings))
+    ends = np.cumsum(lengths)
+    flat = np.fromiter(chain.from_iterable(rings), np.float64, int(lengths.sum()))
+    flat.flags.writeable = False
+    whole = (lengths >= 6) & (lengths % 2 == 0)
+    usable = np.zeros(len(rings), bool)
+    usable[whole] = _ring_areas(flat[np.repeat(whole, lengths)], lengths[whole]) > 0
+    kept: dict[int, list[NDArray[np.float64]]] = {owner: [] for owner in owners}
+    skipped = dict.fromkeys(kept, 0)
+    for owner, good, start, end in zip(
+        owners, usable.tolist(), (ends - lengths).tolist(), ends.tolist(), strict=True
+    ):
+        if good:
+            kept[owner].append(flat[start:end])
+        else:
+            skipped[owner] += 1
+    far = {owners[i] for i in _far_rings(flat, ends)}
+    for owner, good_rings in kept.items():
+        if owner in far:
+            results[owner] = Unusable(f"polygon points beyond {_FARTHEST:.0f} pixels", wrong=True)
+        else:
+            results[owner] = tuple(good_rings) or Unusable("polygons without an area", wrong=False)
+    return sum(skipped[owner] for owner, good_rings in kept.items() if good_rings)
+
+
+def _far_rings(flat: NDArray[np.float64], ends: NDArray[np.int64]) -> list[int]:
+    """Which rings reach where no picture does, or are not finite."""
+    wrong = np.flatnonzero(~(np.abs(flat) <= _FARTHEST))
+    return [int(i) for i in np.unique(np.searchsorted(ends, wrong, side="right"))]
+
+
+def _ring_areas(flat: NDArray[np.float64], lengths: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the area of each ring by the shoelace formula; the coordinates come one ring after another."""
+    if not len(lengths):
+        return np.empty(0)
+    counts = lengths // 2
+    starts = np.cumsum(counts) - counts
+    # From each ring's first point, so that a line far from the origin does not gain an area by rounding.
+    points = flat.reshape(-1, 2)
+    points = points - np.repeat(points[starts], counts, axis=0)
+    following = np.arange(1, len(points) + 1)
+    following[starts + counts - 1] = starts
+    cross = points[:, 0] * points[following, 1] - points[following, 0] * points[:, 1]
+    areas: NDArray[np.float64] = np.abs(np.add.reduceat(cross, starts)) / 2
+    return areas
+
+
+def area_of(segmentation: Segmentation) -> float:
+    """Return the pixels covered; of polygons the sum of their rings' areas, as COCO's own files have it."""
+    if isinstance(segmentation, tuple):
+        lengths = np.array([len(ring) for ring in segmentation])
+        return float(_ring_areas(np.concatenate(segmentation), lengths).sum())
+    return float(rle.area(cast(rle.Rle, segmentation)))
+
+
+def mask_of(segmentation: Segmentation, height: int, width: int) -> NDArray[np.bool_]:
+    """Return the mask (height, width) of a segmentation, polygons rasterised as COCO's tools do.
+
+    Raises:
+        InputError: run lengths of another size, or faster-coco-eval is not installed.
+    """
+    if not isinstance(segmentation, tuple):
+        if segmentation["size"] != [height, width]:
+            raise InputError(f"expected a mask of {segmentation['size']}, got a frame of {[height, width]}")
+        return rle.decode(cast(rle.Rle, segmentation))
+    api = coco_mask_api()
+    encoded = api.frPyObjects(list(segmentation), height, width)
+    return np.ascontiguousarray(api.decode(api.merge(encoded))).view(np.bool_)
+
+
+def compressed(segmentation: Segmentation, height: int, width: int) -> dict[str, Any]:
+    """Return a segmentation as compressed run lengths, as COCO's evaluation takes them."""
+    api = coco_mask_api()
+    given = list(segmentation) if isinstance(segmentation, tuple) else segmentation
+    if isinstance(given, dict) and isinstance(given["counts"], str):
+        return dict(given)
+    encoded = api.frPyObjects(given, height, width)
+    merged: dict[str, Any] = api.merge(encoded) if isinstance(encoded, list) else encoded
+    return merged
+
+
+def coco_mask_api() -> Any:  # noqa: ANN401, a module of an optional package
+    """Return the mask functions of faster-coco-eval, or raise an InputError that says how to install it."""
+    try:
+        from faster_coco_eval.core import mask
+    except ImportError as error:
+        raise InputError(
+            'COCO masks and accuracy need the faster-coco-eval package: pip install "edgeblend[accuracy]"'
+        ) from error
+    return mask
