@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.calibration.coco import CocoDataset, CocoImage, read_picture
-from edgeblend.calibration.coco_segmentation import compressed
+from edgeblend.calibration.coco_file import listed
+from edgeblend.calibration.coco_segmentation import coco_tools, compressed
 from edgeblend.errors import InputError
 from edgeblend.results import Instances
 
 Segment = Callable[[NDArray[np.uint8]], Instances]
 """From an (H, W, 3) uint8 BGR picture to its instances: a ``Segmenter``, or anything like it."""
 
-_SHOWN = 3  # of the items that a message lists
 _IOU_50, _IOU_75 = 0, 5  # of the thresholds 0.50, 0.55, ..., 0.95
 
 
@@ -67,11 +67,11 @@ def measure_accuracy(dataset: CocoDataset, predictions: Mapping[int, Instances])
     known = {image.id for image in dataset.images}
     if missing := [i for i in known if i not in predictions]:
         raise InputError(
-            f"expected predictions for every image of {dataset.source}, got none for {_listed(missing)}; "
+            f"expected predictions for every image of {dataset.source}, got none for {listed(missing)}; "
             "hand in empty instances where nothing was detected"
         )
     if unknown := [i for i in predictions if i not in known]:
-        raise InputError(f"predictions name images that {dataset.source} does not have: {_listed(unknown)}")
+        raise InputError(f"predictions name images that {dataset.source} does not have: {listed(unknown)}")
     return _measure(dataset, ((image, predictions[image.id]) for image in dataset.images))
 
 
@@ -110,25 +110,15 @@ def _predict(segment: Segment, dataset: CocoDataset, progress: bool) -> Iterator
 
 
 def _measure(dataset: CocoDataset, predictions: Iterable[tuple[CocoImage, Instances]]) -> Accuracy:
-    evaluator = _evaluator()
+    tools = coco_tools()
     truth = _truth(dataset)
     found = [record for image, instances in predictions for record in _records(dataset, image, instances)]
     return Accuracy(
-        box=_average_precision(evaluator, dataset, truth, found, "bbox"),
-        mask=_average_precision(evaluator, dataset, truth, found, "segm"),
+        box=_average_precision(tools, dataset, truth, found, "bbox"),
+        mask=_average_precision(tools, dataset, truth, found, "segm"),
         num_images=len(dataset.images),
         num_objects=sum(not item.crowd for image in dataset.images for item in image.objects),
     )
-
-
-def _evaluator() -> Any:  # noqa: ANN401, a module of an optional package
-    try:
-        import faster_coco_eval
-    except ImportError as error:
-        raise InputError(
-            'COCO accuracy needs the faster-coco-eval package: pip install "edgeblend[accuracy]"'
-        ) from error
-    return faster_coco_eval
 
 
 def _truth(dataset: CocoDataset) -> list[dict[str, Any]]:
@@ -164,13 +154,13 @@ def _records(dataset: CocoDataset, image: CocoImage, instances: Instances) -> li
         differing = sorted(set(instances.class_names) ^ set(ids))
         raise InputError(
             f"{where}: expected instances with the classes of {dataset.source}, differing are "
-            f"{_listed(differing)}; read the data set with class_names of the model"
+            f"{listed(differing)}; read the data set with class_names of the model"
         )
     return instances.to_coco(image.id, category_ids=[ids[name] for name in instances.class_names])
 
 
 def _average_precision(
-    evaluator: Any,  # noqa: ANN401
+    tools: Any,  # noqa: ANN401
     dataset: CocoDataset,
     truth: list[dict[str, Any]],
     found: list[dict[str, Any]],
@@ -179,8 +169,8 @@ def _average_precision(
     # An instance's size is its box's area when boxes are judged, its mask's when masks are.
     if kind == "bbox":
         found = [{**record, "area": record["bbox"][2] * record["bbox"][3]} for record in found]
-    evaluation = evaluator.COCOeval_faster(
-        _index(evaluator, dataset, truth), _index(evaluator, dataset, found), kind
+    evaluation = tools.COCOeval_faster(
+        _index(tools, dataset, truth), _index(tools, dataset, found), kind, print_function=_silent
     )
     evaluation.evaluate()
     evaluation.accumulate()
@@ -199,7 +189,7 @@ def _average_precision(
     )
 
 
-def _index(evaluator: Any, dataset: CocoDataset, records: list[dict[str, Any]]) -> Any:  # noqa: ANN401
+def _index(tools: Any, dataset: CocoDataset, records: list[dict[str, Any]]) -> Any:  # noqa: ANN401
     """Return records as the evaluator takes them, numbered from 1: it takes 0 for no match."""
     numbered = [{"iscrowd": 0, **record, "id": number} for number, record in enumerate(records, 1)]
     images = [{"id": image.id, "height": image.height, "width": image.width} for image in dataset.images]
@@ -207,17 +197,16 @@ def _index(evaluator: Any, dataset: CocoDataset, records: list[dict[str, Any]]) 
         {"id": category, "name": name}
         for category, name in zip(dataset.category_ids, dataset.class_names, strict=True)
     ]
-    return evaluator.COCO({"images": images, "annotations": numbered, "categories": categories})
+    return tools.COCO(
+        {"images": images, "annotations": numbered, "categories": categories}, print_function=_silent
+    )
+
+
+def _silent(text: object) -> None:
+    """Stand in for the evaluator's log, which is no news to who called this."""
 
 
 def _mean(precision: NDArray[np.float64]) -> float:
     """Return 100 times the mean of what was measured."""
     measured = precision[precision > -1]
     return 100 * float(measured.mean()) if len(measured) else float("nan")
-
-
-def _listed(items: Iterable[object]) -> str:
-    """Return the first few of some items, and how many more there are."""
-    every = [str(item) for item in items]
-    more = len(every) - _SHOWN
-    return ", ".join(every[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

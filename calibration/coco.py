@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.calibration.coco_file import Annotation, Category, Image, listed, read_document
 from edgeblend.calibration.coco_segmentation import (
     Segmentation,
     Unusable,
@@ -22,7 +21,6 @@ from edgeblend.calibration.coco_segmentation import (
 from edgeblend.errors import InputError
 from edgeblend.runtime.images import read_image
 
-_SHOWN = 3  # of the items that a message lists
 _CHUNK = 20_000  # annotations whose outlines are Python lists at one time
 _CLIP_NOTED = 1.0  # pixels; COCO's own boxes pass the border by rounding
 
@@ -81,34 +79,6 @@ class CocoDataset:
     """What was dropped or changed while reading and how often, one line each."""
 
 
-class _Category(msgspec.Struct):
-    id: int
-    name: str
-
-
-class _Image(msgspec.Struct, gc=False):
-    id: int
-    file_name: str
-    width: Annotated[int, msgspec.Meta(gt=0)]
-    height: Annotated[int, msgspec.Meta(gt=0)]
-
-
-class _Annotation(msgspec.Struct, gc=False):
-    id: int
-    image_id: int
-    category_id: int
-    bbox: tuple[float, float, float, float]
-    iscrowd: bool | Literal[0, 1] = 0
-    area: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    segmentation: msgspec.Raw = msgspec.Raw()
-
-
-class _Document(msgspec.Struct):
-    images: list[_Image]
-    annotations: list[_Annotation]
-    categories: list[_Category]
-
-
 def read_coco(
     annotations: Path | str,
     images: Path | str | None = None,
@@ -132,13 +102,10 @@ def read_coco(
             ``class_names`` lacks, or pictures are missing.
     """
     path = Path(annotations)
-    document = _decode(path)
+    document = read_document(path)
     names, ids = _classes(path, document.categories, class_names)
-    _check_unique(path, "image", [image.id for image in document.images])
-    _check_unique(path, "annotation", [item.id for item in document.annotations])
     pictures = {image.id: image for image in document.images}
     files = _find_pictures(path, _folder(path, images), document.images)
-    _check_references(path, document, pictures.keys())
     indices = {category: index for index, category in enumerate(ids)}
     objects, notes = _objects(path, document.annotations, pictures, indices)
     found = tuple(
@@ -165,39 +132,23 @@ def read_picture(image: CocoImage) -> NDArray[np.uint8]:
     return picture
 
 
-def _decode(path: Path) -> _Document:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; expected annotations in COCO's JSON format") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    try:
-        return msgspec.json.decode(data, type=_Document)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: not COCO's format for instances: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a JSON file: {error}") from None
-
-
 def _classes(
-    path: Path, categories: list[_Category], wanted: Sequence[str] | None
+    path: Path, categories: list[Category], wanted: Sequence[str] | None
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Return class names and the category id of each."""
-    _check_unique(path, "category", [category.id for category in categories])
     ordered = sorted(categories, key=lambda category: category.id)
     given = tuple(category.name for category in ordered)
     if not given:
         raise InputError(f"{path}: expected at least one category, got none")
     for names, where in ((given, "category"), (tuple(wanted or ()), "class")):
         if repeated := [name for name, count in Counter(names).items() if count > 1]:
-            raise InputError(f"{path}: {where} names given more than once: {_listed(map(repr, repeated))}")
+            raise InputError(f"{path}: {where} names given more than once: {listed(map(repr, repeated))}")
     if wanted is None:
         return given, tuple(category.id for category in ordered)
     if unknown := [name for name in given if name not in set(wanted)]:
         raise InputError(
             f"{path}: expected only classes that the model knows, got also "
-            f"{_listed(map(repr, unknown), len(unknown))}; rename or remove them"
+            f"{listed(map(repr, unknown), len(unknown))}; rename or remove them"
         )
     ids = {category.name: category.id for category in ordered}
     unused = max(ids.values()) + 1
@@ -206,12 +157,6 @@ def _classes(
             ids[name] = unused
             unused += 1
     return tuple(wanted), tuple(ids[name] for name in wanted)
-
-
-def _check_unique(path: Path, kind: str, ids: list[int]) -> None:
-    if len(set(ids)) != len(ids):
-        repeated = [str(i) for i, count in Counter(ids).items() if count > 1]
-        raise InputError(f"{path}: {kind} ids given more than once: {_listed(repeated)}")
 
 
 def _folder(path: Path, images: Path | str | None) -> Path:
@@ -223,32 +168,20 @@ def _folder(path: Path, images: Path | str | None) -> Path:
     return Path(images)
 
 
-def _find_pictures(path: Path, folder: Path, images: list[_Image]) -> list[Path]:
+def _find_pictures(path: Path, folder: Path, images: list[Image]) -> list[Path]:
     if not images:
         raise InputError(f"{path}: expected at least one picture, got none")
     files = [folder / image.file_name for image in images]
     if missing := [image.file_name for image, file in zip(images, files, strict=True) if not file.is_file()]:
         raise InputError(
-            f"{path}: {len(missing)} of {len(files)} pictures are not in {folder}: {_listed(missing)}; "
+            f"{path}: {len(missing)} of {len(files)} pictures are not in {folder}: {listed(missing)}; "
             "name the folder that the file names start from"
         )
     return files
 
 
-def _check_references(path: Path, document: _Document, pictures: Iterable[int]) -> None:
-    known = {"image": set(pictures), "category": {category.id for category in document.categories}}
-    wrong = [
-        f"annotation {item.id} names {kind} {reference}"
-        for item in document.annotations
-        for kind, reference in (("image", item.image_id), ("category", item.category_id))
-        if reference not in known[kind]
-    ]
-    if wrong:
-        raise InputError(f"{path}: annotations name what the file does not have: {_listed(wrong)}")
-
-
 def _objects(
-    path: Path, items: list[_Annotation], pictures: dict[int, _Image], indices: dict[int, int]
+    path: Path, items: list[Annotation], pictures: dict[int, Image], indices: dict[int, int]
 ) -> tuple[dict[int, list[CocoObject]], list[str]]:
     """Return the objects by image id, and notes."""
     objects: dict[int, list[CocoObject]] = {image: [] for image in pictures}
@@ -275,14 +208,14 @@ def _objects(
                 objects[item.image_id].append(made)
                 counts["boxes clipped to their picture"] += cut
     if wrong:
-        raise InputError(f"{path}: segmentations are wrong: {_listed(wrong)}")
+        raise InputError(f"{path}: segmentations are wrong: {listed(wrong)}")
     if items and counts["objects dropped: no segmentation"] == len(items):
         raise InputError(f"{path}: expected instance masks, got boxes alone; add segmentations")
     return objects, _notes(counts, objects)
 
 
 def _boxes(
-    items: list[_Annotation], sizes: list[tuple[int, int]]
+    items: list[Annotation], sizes: list[tuple[int, int]]
 ) -> tuple[list[NDArray[np.float32]], list[str], list[bool]]:
     """Return each box as xyxy within its picture, why it is unusable or "", and whether it was clipped."""
     given = np.array([item.bbox for item in items], np.float64).reshape(-1, 4)
@@ -290,9 +223,9 @@ def _boxes(
     limits = np.array(sizes, np.float64).reshape(-1, 2)[:, [1, 0, 1, 0]]
     boxes = np.clip(given, 0, limits).astype(np.float32)
     boxes.flags.writeable = False
-    had_area = (given[:, 2:] > given[:, :2]).all(axis=1)
     has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    reasons = np.where(has_area, "", np.where(had_area, "outside the picture", "a box without an area"))
+    meets = (given[:, :2] < limits[:, :2]).all(axis=1) & (given[:, 2:] > 0).all(axis=1)
+    reasons = np.where(has_area, "", np.where(meets, "a box without an area", "outside the picture"))
     clipped: NDArray[np.bool_] = (np.abs(given - boxes) > _CLIP_NOTED).any(axis=1)
     return list(boxes), reasons.tolist(), clipped.tolist()
 
@@ -302,10 +235,3 @@ def _notes(counts: Counter[str], objects: dict[int, list[CocoObject]]) -> list[s
     if empty := sum(not found for found in objects.values()):
         notes.append(f"{empty} of {len(objects)} pictures without objects")
     return notes
-
-
-def _listed(items: Iterable[str], shown: int = _SHOWN) -> str:
-    """Return the first few of some items, and how many more there are."""
-    every = list(items)
-    more = len(every) - shown
-    return ", ".join(every[:shown]) + (f" and {more} more" if more > 0 else "")

@@ -86,7 +86,7 @@ def _check_rle(value: _Rle, size: tuple[int, int]) -> CocoRle | Unusable:
     if isinstance(value.counts, str):
         try:
             empty = not rle.decode(cast(rle.Rle, checked)).any()
-        except InputError as error:
+        except (InputError, UnicodeError) as error:  # text that is not ASCII
             return Unusable(str(error), wrong=True)
     else:
         pixels = size[0] * size[1]
@@ -165,14 +165,14 @@ def mask_of(segmentation: Segmentation, height: int, width: int) -> NDArray[np.b
         if segmentation["size"] != [height, width]:
             raise InputError(f"expected a mask of {segmentation['size']}, got a frame of {[height, width]}")
         return rle.decode(cast(rle.Rle, segmentation))
-    api = coco_mask_api()
+    api = coco_tools().mask
     encoded = api.frPyObjects(list(segmentation), height, width)
     return np.ascontiguousarray(api.decode(api.merge(encoded))).view(np.bool_)
 
 
 def compressed(segmentation: Segmentation, height: int, width: int) -> dict[str, Any]:
     """Return a segmentation as compressed run lengths, as COCO's evaluation takes them."""
-    api = coco_mask_api()
+    api = coco_tools().mask
     given = list(segmentation) if isinstance(segmentation, tuple) else segmentation
     if isinstance(given, dict) and isinstance(given["counts"], str):
         return dict(given)
@@ -181,12 +181,12 @@ def compressed(segmentation: Segmentation, height: int, width: int) -> dict[str,
     return merged
 
 
-def coco_mask_api() -> Any:  # noqa: ANN401, a module of an optional package
-    """Return the mask functions of faster-coco-eval, or raise an InputError that says how to install it."""
+def coco_tools() -> Any:  # noqa: ANN401, a package that is optional
+    """Return the package faster_coco_eval, or raise an InputError that says how to install it."""
     try:
-        from faster_coco_eval.core import mask
+        import faster_coco_eval
     except ImportError as error:
         raise InputError(
             'COCO masks and accuracy need the faster-coco-eval package: pip install "edgeblend[accuracy]"'
         ) from error
-    return mask
+    return faster_coco_eval

@@ -1,5 +1,6 @@
 import contextlib
 import io
+import json
 import math
 import sys
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeblend.calibration.accuracy import measure_accuracy, measure_segmenter, predict_dataset
-from edgeblend.calibration.coco import CocoDataset, CocoImage, CocoObject
+from edgeblend.calibration.coco import CocoDataset, CocoImage, CocoObject, read_coco
 from edgeblend.errors import InputError
 from edgeblend.results import Instances
 
@@ -100,3 +101,174 @@ def test_the_wrong_class_finds_nothing(tmp_path):
 def test_silence(tmp_path, capsys):
     measure_accuracy(dataset(tmp_path, [thing(1, A)]), {5: found(A)})
     assert capsys.readouterr() == ("", "")
+
+
+def test_crowds_are_not_counted(tmp_path):
+    truth = dataset(tmp_path, [thing(1, A), thing(2, B, crowd=True)])
+    within_the_crowd = (90, 30, 120, 60)
+    accuracy = measure_accuracy(truth, {5: found(within_the_crowd, A)})
+    assert accuracy.box.ap == accuracy.mask.ap == pytest.approx(100)
+    assert accuracy.num_objects == 1
+
+
+def test_sizes_go_by_the_annotated_area(tmp_path):
+    truth = dataset(tmp_path, [thing(1, A, area=100), thing(2, B, area=20000)])
+    accuracy = measure_accuracy(truth, {5: found(B)})
+    assert (accuracy.mask.ap_small, accuracy.mask.ap_large) == pytest.approx((0, 100))
+    assert math.isnan(accuracy.mask.ap_medium)
+
+
+def test_an_object_numbered_zero_counts(tmp_path):
+    assert measure_accuracy(dataset(tmp_path, [thing(0, A)]), {5: found(A)}).box.ap == pytest.approx(100)
+
+
+@pytest.mark.parametrize("boxes", [(), (A,)])
+def test_without_objects_there_is_no_precision(tmp_path, boxes):
+    accuracy = measure_accuracy(dataset(tmp_path, []), {5: found(*boxes)})
+    assert math.isnan(accuracy.box.ap) and math.isnan(accuracy.mask.per_class["cat"])
+
+
+def test_without_predictions_precision_is_zero(tmp_path):
+    accuracy = measure_accuracy(dataset(tmp_path, [thing(1, A)]), {5: found()})
+    assert accuracy.box.ap == accuracy.mask.ap == accuracy.mask.per_class["cat"] == 0
+    assert math.isnan(accuracy.mask.per_class["dog"])
+
+
+def test_classes_go_by_name(tmp_path):
+    # In the data set's ids dog comes before cat, in its classes after, and the model has its own order.
+    truth = dataset(tmp_path, [thing(1, A, 0), thing(2, B, 1)], ids=(7, 3))
+    accuracy = measure_accuracy(truth, {5: found(A, labels=[1], names=("dog", "cat"))})
+    assert accuracy.mask.per_class == pytest.approx({"cat": 100, "dog": 0})
+
+
+@pytest.mark.parametrize(
+    ("predictions", "message"),
+    [
+        ({}, "expected predictions for every image .* none for 5;"),
+        ({5: found(), 9: found()}, "name images that .* does not have: 9"),
+        ({5: found(names=("cat", "cow"))}, r"image 5 \(0.png\): .* differing are cow, dog;"),
+        ({5: found(names=("cat", "dog", "eel"))}, "differing are eel;"),
+        ({5: found(size=(160, 120))}, r"frame of \(120, 160\), got \(160, 120\)"),
+        ({5: found(A, scores=[math.nan])}, "expected finite boxes and scores"),
+        ({5: found((0, 0, math.inf, 5), mask_boxes=[A])}, "expected finite boxes and scores"),
+    ],
+)
+def test_predictions_that_do_not_belong_are_refused(tmp_path, predictions, message):
+    with pytest.raises(InputError, match=message):
+        measure_accuracy(dataset(tmp_path, [thing(1, A)]), predictions)
+
+
+def test_without_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    with pytest.raises(InputError, match=r'pip install "edgeblend\[accuracy\]"'):
+        measure_accuracy(dataset(tmp_path, [thing(1, A)]), {5: found(A)})
+
+
+def bright_parts(picture):
+    """A segmenter: the bounding box of what is white, if anything is."""
+    rows, columns = np.nonzero(picture[..., 0] > 127)
+    boxes = [(columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)] if len(rows) else []
+    return found(*boxes, size=picture.shape[:2])
+
+
+def test_predicting_a_data_set(tmp_path, capsys):
+    truth = dataset(tmp_path, [thing(1, A)], [])
+    for image in truth.images:
+        picture = np.zeros((*SIZE, 3), np.uint8)
+        for item in image.objects:
+            picture[item.mask(*SIZE)] = 255
+        cv2.imwrite(str(image.path), picture)
+    predictions = predict_dataset(bright_parts, truth)
+    assert {image: len(instances) for image, instances in predictions.items()} == {5: 1, 6: 0}
+    assert predictions[5].boxes.tolist() == [list(A)]
+    assert capsys.readouterr().err == ""
+    measured = measure_segmenter(bright_parts, truth, progress=True)
+    assert measured.mask.ap == pytest.approx(100)
+    assert "2/2" in capsys.readouterr().err
+
+
+def test_predicting_looks_at_the_size_of_pictures(tmp_path):
+    truth = dataset(tmp_path, [thing(1, A)])
+    cv2.imwrite(str(truth.images[0].path), np.zeros((120, 161, 3), np.uint8))
+    with pytest.raises(InputError, match="expected 160x120 pixels as annotated, got 161x120"):
+        predict_dataset(bright_parts, truth)
+
+
+def random_boxes(random, count):
+    corner = random.uniform(0, [100, 60], (count, 2))
+    return np.hstack([corner, corner + random.uniform(8, 60, (count, 2))]).astype(np.float32)
+
+
+def random_case(folder, random):
+    """A file with crowds and objects of all sizes, and its objects again, moved and relabelled, as found."""
+    images, annotations, predictions = [], [], {}
+    for number in range(1, 31):
+        (folder / f"{number}.png").touch()
+        images.append({"id": number, "file_name": f"{number}.png", "width": SIZE[1], "height": SIZE[0]})
+        boxes = random_boxes(random, int(random.integers(0, 9)))
+        labels = random.integers(0, 3, len(boxes))
+        for box, label in zip(boxes.tolist(), labels.tolist(), strict=True):
+            (ring,) = rectangle(*box)
+            crowd = int(random.random() < 0.1)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": 10 * (label + 1),
+                    "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+                    "area": (box[2] - box[0]) * (box[3] - box[1]) * random.choice([0.5, 5]),
+                    "iscrowd": crowd,
+                    "segmentation": whole_rle(ring) if crowd else [ring.tolist()],
+                }
+            )
+        moved = np.clip(boxes + random.normal(0, 2, boxes.shape), 0, [160, 120, 160, 120]).astype(np.float32)
+        every = np.concatenate([moved, random_boxes(random, 3)])
+        changed = np.concatenate([labels, random.integers(0, 3, 3)])
+        changed = np.where(random.random(len(every)) < 0.1, 0, changed)
+        predictions[number] = Instances(
+            boxes=every,
+            scores=random.random(len(every), np.float32),
+            classes=changed.astype(np.int64),
+            class_names=("a", "b", "c"),
+            mask_probs=random.uniform(0.3, 1, (len(every), 7, 7)).astype(np.float32),
+            mask_boxes=every,
+            frame_size=SIZE,
+        )
+    categories = [{"id": 10 * (i + 1), "name": name} for i, name in enumerate("abc")]
+    return {"images": images, "annotations": annotations, "categories": categories}, predictions
+
+
+def whole_rle(ring):
+    """Plain run lengths, as COCO's files hold crowds."""
+    mask = np.zeros(SIZE, np.uint8)
+    x0, y0, x1, y1 = ring[[0, 1, 4, 5]].astype(int)
+    mask[y0:y1, x0:x1] = 1
+    flat = mask.ravel(order="F")
+    bounds = np.flatnonzero(np.diff(flat, prepend=0)).tolist()
+    return {"size": list(SIZE), "counts": np.diff([0, *bounds, flat.size]).tolist()}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_parity_with_pycocotools(tmp_path, seed):
+    coco = pytest.importorskip("pycocotools.coco")
+    cocoeval = pytest.importorskip("pycocotools.cocoeval")
+    content, predictions = random_case(tmp_path, np.random.default_rng(seed))
+    path = tmp_path / "val.json"
+    path.write_text(json.dumps(content))
+    accuracy = measure_accuracy(read_coco(path), predictions)
+    records = [r for i, found_ in predictions.items() for r in found_.to_coco(i, category_ids=[10, 20, 30])]
+    for kind, ours in (("bbox", accuracy.box), ("segm", accuracy.mask)):
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth = coco.COCO(str(path))
+            # With a box, pycocotools would take an instance's size from it.
+            keys = {"image_id", "category_id", "score", "bbox" if kind == "bbox" else "segmentation"}
+            results = truth.loadRes([{key: record[key] for key in keys} for record in records])
+            evaluation = cocoeval.COCOeval(truth, results, kind)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        got = [ours.ap, ours.ap50, ours.ap75, ours.ap_small, ours.ap_medium, ours.ap_large]
+        assert got == pytest.approx(100 * evaluation.stats[:6], abs=1e-6)
+        per_class = 100 * evaluation.eval["precision"][..., 0, 2].mean(axis=(0, 1))
+        assert list(ours.per_class.values()) == pytest.approx(per_class, abs=1e-6)
+        assert 5 < ours.ap < 95
