@@ -226,7 +226,7 @@ def _boxes(
     has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     meets = (given[:, :2] < limits[:, :2]).all(axis=1) & (given[:, 2:] > 0).all(axis=1)
     reasons = np.where(has_area, "", np.where(meets, "a box without an area", "outside the picture"))
-    clipped: NDArray[np.bool_] = (np.abs(given - boxes) > _CLIP_NOTED).any(axis=1)
+    clipped = np.asarray((np.abs(given - boxes) > _CLIP_NOTED).any(axis=1))
     return list(boxes), reasons.tolist(), clipped.tolist()
 
 

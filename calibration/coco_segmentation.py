@@ -68,7 +68,7 @@ def read_segmentations(
     for index, (data, size) in enumerate(zip(encoded, sizes, strict=True)):
         try:
             value = _DECODER.decode(data) if bytes(data) else None
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             results[index] = Unusable(f"segmentation: {error}", wrong=True)
             continue
         if isinstance(value, _Rle):

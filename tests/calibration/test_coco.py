@@ -200,6 +200,13 @@ IMAGE = document()["images"][0]
         (b"", "not a JSON file"),
         (b"{", "not a JSON file"),
         (b'{"images": "\xff"}', "not "),
+        (json.dumps(document()).encode("utf-16"), "not "),
+        (
+            json.dumps(document(annotations=[annotation(segmentation={"size": [8, 9], "counts": "a~"})]))
+            .encode()
+            .replace(b"~", b"\xff"),
+            "annotation 1: segmentation: .* decode",
+        ),
         (b"[]", "not COCO's format for instances: Expected `object`, got `array`"),
         (without(document(), "annotations"), "missing required field `annotations`"),
         (document(images=[], annotations=[]), "expected at least one picture"),
