@@ -33,6 +33,7 @@ def torch_segmenter(
     class_names: Sequence[str] | None = None,
     score_threshold: float | None = None,
     paste: PasteMode = "clipped",
+    device: str | torch.device = "cpu",
 ) -> Segmenter:
     """Return a segmenter that runs a network in torch: what a converted bundle is measured against.
 
@@ -44,6 +45,7 @@ def torch_segmenter(
         class_names: as for :func:`edgeblend.convert`.
         score_threshold: as for :meth:`edgeblend.Segmenter.load`.
         paste: as for :meth:`edgeblend.Segmenter.load`.
+        device: where the network is; everything after it runs on the CPU.
 
     Raises:
         InputError: options that are not valid, or contradict each other.
@@ -68,15 +70,17 @@ def torch_segmenter(
         },
     )
     layer = AttentionLayer(**attention_weights(network)) if attention == "sparse" else None
-    sessions: dict[Part, Session] = {graph.part: TorchSession(graph) for graph in graphs}
+    sessions: dict[Part, Session] = {graph.part: TorchSession(graph, device) for graph in graphs}
     return Segmenter(manifest, sessions, attention=layer, score_threshold=score_threshold, paste=paste)
 
 
 class TorchSession:
-    """One split graph in eager float32 torch on the CPU."""
+    """One split graph in eager float32 torch."""
 
-    def __init__(self, graph: SplitGraph) -> None:
-        self.info = SessionInfo(f"torch {torch.__version__}", "CPU", "CPU", "f32", torch.get_num_threads())
+    def __init__(self, graph: SplitGraph, device: str | torch.device = "cpu") -> None:
+        self._device = torch.device(device)
+        name = str(self._device).upper()
+        self.info = SessionInfo(f"torch {torch.__version__}", name, name, "f32", torch.get_num_threads())
         self._graph: SplitGraph | None = graph
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, NDArray[np.float32]]:
@@ -84,14 +88,14 @@ class TorchSession:
         if self._graph is None:
             raise EngineError("this session was closed")
         tensors = [
-            torch.from_numpy(np.require(inputs[spec.name], requirements=["C", "W"]))
+            torch.from_numpy(np.require(inputs[spec.name], requirements=["C", "W"])).to(self._device)
             for spec in self._graph.inputs
         ]
         with torch.inference_mode():
             outputs = self._graph.module(*tensors)
         outputs = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
         names = [spec.name for spec in self._graph.outputs]
-        return {name: output.numpy() for name, output in zip(names, outputs, strict=True)}
+        return {name: output.cpu().numpy() for name, output in zip(names, outputs, strict=True)}
 
     def close(self) -> None:
         """Let go of the network."""

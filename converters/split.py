@@ -128,6 +128,6 @@ def attention_weights(network: BlendMask) -> dict[str, NDArray[np.float32]]:
     assert layer.bias is not None
     weight = layer.weight.detach().permute(2, 3, 1, 0).reshape(-1, layer.out_channels)
     return {
-        "weight": weight.to(torch.float32).contiguous().numpy(),
-        "bias": layer.bias.detach().to(torch.float32).numpy(),
+        "weight": weight.to("cpu", torch.float32).contiguous().numpy(),
+        "bias": layer.bias.detach().to("cpu", torch.float32).numpy(),
     }

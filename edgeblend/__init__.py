@@ -19,6 +19,7 @@ from edgeblend.errors import (
     EngineError,
     InputError,
     OutputError,
+    TrainingError,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ __all__ = [
     "Instances",
     "OutputError",
     "Segmenter",
+    "TrainingError",
     "__version__",
     "convert",
     "read_image",

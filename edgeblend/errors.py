@@ -49,6 +49,12 @@ class ConversionError(EdgeBlendError):
     exit_code = 8
 
 
+class TrainingError(EdgeBlendError):
+    """Training cannot go on: its losses are not finite, or there is nothing to learn from."""
+
+    exit_code = 10
+
+
 class OutputError(EdgeBlendError):
     """A result cannot be written where it was asked for; nothing was written."""
 

@@ -21,6 +21,7 @@ LAYERS = (
     ("edgeblend.runtime",),
     ("edgeblend.calibration",),
     ("edgeblend.converters",),
+    ("edgeblend.training",),
     ("edgeblend.cli",),
 )
 """Lowest first; a module may import its own layer and those below it."""
@@ -28,8 +29,8 @@ LAYERS = (
 MODEL_MAY_IMPORT = ("edgeblend.errors", "edgeblend.spec", "edgeblend.model")
 
 OUTSIDE = {
-    "torch": ("edgeblend.model", "edgeblend.converters"),
-    "yaml": ("edgeblend.model",),
+    "torch": ("edgeblend.model", "edgeblend.converters", "edgeblend.training"),
+    "yaml": ("edgeblend.model", "edgeblend.training"),
     "openvino": ("edgeblend.runtime.backends.openvino", "edgeblend.converters.openvino"),
 }
 """Packages that only these modules may import, wherever in them; others may not at all."""
@@ -109,7 +110,7 @@ def _may_import(module: str, item: Import) -> bool:
         return _within(item.name, MODEL_MAY_IMPORT)
     if _within(item.name, ("edgeblend.model",)):
         lazily = _within(module, ("edgeblend.cli",)) and item.where == "function"
-        return lazily or _within(module, ("edgeblend.converters",))
+        return lazily or _within(module, ("edgeblend.converters", "edgeblend.training"))
     wanted = _layer(item.name)
     if wanted is None:  # `edgeblend.__version__`, or the lazy names
         return _within(module, LAYERS[-1])

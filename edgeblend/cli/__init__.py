@@ -1,6 +1,6 @@
-"""The command line: ``edgeblend convert | inspect | run | doctor``.
+"""The command line: ``edgeblend train | convert | inspect | run | doctor``.
 
-Exit codes: 0 done; 1 unexpected failure; 2 wrong usage; 3 to 9 as the classes in
+Exit codes: 0 done; 1 unexpected failure; 2 wrong usage; 3 to 10 as the classes in
 :mod:`edgeblend.errors` say; 130 interrupted.
 """
 
@@ -14,14 +14,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from edgeblend import __version__
-from edgeblend.cli import convert, doctor, inspect, run
+from edgeblend.cli import convert, doctor, inspect, run, train
 from edgeblend.errors import EdgeBlendError
 
-_COMMANDS = (convert, inspect, run, doctor)
+_COMMANDS = (train, convert, inspect, run, doctor)
 _EPILOG = """\
 exit codes:
   0 done   1 unexpected failure   2 wrong usage   3 input   4 config   5 checkpoint
-  6 bundle   7 engine or device   8 conversion   9 output   130 interrupted
+  6 bundle   7 engine or device   8 conversion   9 output   10 training
+  130 interrupted
 """
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from edgeblend.errors import CheckpointError
 from edgeblend.model.blendmask import BlendMask, expected_shapes, parameter_shapes
-from edgeblend.model.config import PUBLISHED, load_config
+from edgeblend.model.config import NAMED, load_config
 
 _ZIP_MAGIC, _PICKLE_MAGIC = b"PK", b"\x80"
 """How files of torch.save begin: since torch 1.6, and before."""
@@ -97,9 +97,9 @@ def load_weights(network: BlendMask, state: Mapping[str, Tensor], *, source: str
 
 
 def matching_configs(state: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Return the published configs whose networks have exactly these parameters."""
+    """Return the named configs whose networks have exactly these parameters."""
     shapes = {name: tuple(tensor.shape) for name, tensor in _for_inference(state).items()}
-    return tuple(name for name in PUBLISHED if _published_shapes(name) == shapes)
+    return tuple(name for name in NAMED if _published_shapes(name) == shapes)
 
 
 @cache

@@ -7,12 +7,22 @@ from pathlib import Path
 
 from edgeblend.errors import ConfigError
 from edgeblend.model.config_build import build_config
-from edgeblend.model.config_file import read_settings
+from edgeblend.model.config_file import Setting, read_settings
 from edgeblend.model.config_keys import check_settings
 from edgeblend.model.config_schema import ModelConfig
 from edgeblend.spec import BlendSpec, DecodeSpec, LevelSpec, PanopticSpec
 
-__all__ = ["PUBLISHED", "ModelConfig", "blend_spec", "decode_spec", "load_config", "panoptic_spec"]
+__all__ = [
+    "NAMED",
+    "OWN",
+    "PUBLISHED",
+    "ModelConfig",
+    "blend_spec",
+    "decode_spec",
+    "load_config",
+    "named_settings",
+    "panoptic_spec",
+]
 
 PUBLISHED: tuple[str, ...] = (
     "R_50_1x",
@@ -34,6 +44,11 @@ PUBLISHED: tuple[str, ...] = (
 )
 """The configs that checkpoints were published for."""
 
+OWN: tuple[str, ...] = ("Lite0_320",)
+"""The configs that are this package's own, for training."""
+
+NAMED = PUBLISHED + OWN
+
 BASIS_STRIDE = 4
 """Network pixels a cell of the bases; the only pooler scale that is supported is one over it."""
 
@@ -41,27 +56,38 @@ _FOLDER = Path(__file__).parent / "configs"
 
 
 def load_config(name_or_path: str | Path) -> ModelConfig:
-    """Return the config of a YAML file, or of a published name; a file of that name comes first.
+    """Return the config of a YAML file, or of a name in :data:`NAMED`; a file of that name comes first.
 
     Raises:
         ConfigError: there is no such file or name, or the file is not a config this package supports.
     """
-    path = Path(name_or_path)
-    if path.is_file():
-        return _load(path, path.stem)
-    name = str(name_or_path)
-    if name in PUBLISHED:
-        return _load(_FOLDER / f"{name}.yaml", name)
-    if path.is_dir():
-        raise ConfigError(f"The config {name} is a folder; expected a YAML file or a published name.")
-    near = difflib.get_close_matches(name.removesuffix(".yaml"), PUBLISHED, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"published are {', '.join(PUBLISHED)}."
-    raise ConfigError(f"The config {name!r} is neither a file nor a published name; {hint}")
-
-
-def _load(path: Path, name: str) -> ModelConfig:
+    path, name = _find(name_or_path)
     settings = read_settings(path)
     return build_config(name, check_settings(settings), settings.keys())
+
+
+def named_settings(name_or_path: str | Path) -> dict[str, Setting]:
+    """Return what a config sets, bases included, by dotted key.
+
+    Raises:
+        ConfigError: as :func:`load_config`, but values are not checked.
+    """
+    return read_settings(_find(name_or_path)[0])
+
+
+def _find(name_or_path: str | Path) -> tuple[Path, str]:
+    """The file of a config, and what it is called."""
+    path = Path(name_or_path)
+    if path.is_file():
+        return path, path.stem
+    name = str(name_or_path)
+    if name in NAMED:
+        return _FOLDER / f"{name}.yaml", name
+    if path.is_dir():
+        raise ConfigError(f"The config {name} is a folder; expected a YAML file or a known name.")
+    near = difflib.get_close_matches(name.removesuffix(".yaml"), NAMED, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(NAMED)}."
+    raise ConfigError(f"The config {name!r} is neither a file nor a known name; {hint}")
 
 
 def decode_spec(config: ModelConfig) -> DecodeSpec:

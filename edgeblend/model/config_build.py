@@ -12,6 +12,7 @@ from edgeblend.model.config_schema import (
     BasisConfig,
     BlendConfig,
     DLAConfig,
+    EfficientNetLiteConfig,
     FCOSConfig,
     FPNConfig,
     InputConfig,
@@ -65,12 +66,18 @@ def _resnet(model: Mapping[str, Any]) -> ResNetConfig:
         stride_in_1x1=model["RESNETS.STRIDE_IN_1X1"],
         deform_stages=model["RESNETS.DEFORM_ON_PER_STAGE"],
         deform_interval=model["RESNETS.DEFORM_INTERVAL"],
+        freeze_at=model["BACKBONE.FREEZE_AT"],
     )
 
 
 BACKBONES: dict[str, Callable[[Mapping[str, Any]], BackboneConfig]] = {
     "build_fcos_resnet_fpn_backbone": _resnet,
-    "build_fcos_dla_fpn_backbone": lambda model: DLAConfig(norm=model["DLA.NORM"]),
+    "build_fcos_dla_fpn_backbone": lambda model: DLAConfig(
+        norm=model["DLA.NORM"], freeze_at=model["BACKBONE.FREEZE_AT"]
+    ),
+    "build_fcos_efficientnet_lite_fpn_backbone": lambda model: EfficientNetLiteConfig(
+        norm=model["EFFICIENTNET_LITE.NORM"], freeze_at=model["BACKBONE.FREEZE_AT"]
+    ),
 }
 """``MODEL.BACKBONE.NAME`` to the reader of its section; :mod:`edgeblend.model.backbone` has the builders."""
 

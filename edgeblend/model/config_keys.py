@@ -56,9 +56,14 @@ _KNOWN: dict[str, dict[str, Key]] = {
     "MODEL.BACKBONE": {
         "NAME": Key(
             "build_fcos_resnet_fpn_backbone",
-            one_of=("build_fcos_resnet_fpn_backbone", "build_fcos_dla_fpn_backbone"),
+            one_of=(
+                "build_fcos_resnet_fpn_backbone",
+                "build_fcos_dla_fpn_backbone",
+                "build_fcos_efficientnet_lite_fpn_backbone",
+            ),
         ),
         "ANTI_ALIAS": _only(False),
+        "FREEZE_AT": Key(2, low=0, high=5),
     },
     "MODEL.RESNETS": {
         "DEPTH": Key(50, one_of=(50, 101)),
@@ -73,6 +78,10 @@ _KNOWN: dict[str, dict[str, Key]] = {
         "STEM_OUT_CHANNELS": _only(64),
         "RES2_OUT_CHANNELS": _only(256),
         "RES5_DILATION": _only(1),
+    },
+    "MODEL.EFFICIENTNET_LITE": {
+        "CONV_BODY": _only("Lite0"),
+        "NORM": Key("FrozenBN", one_of=BATCH_NORMS),
     },
     "MODEL.DLA": {"CONV_BODY": _only("DLA34"), "NORM": Key("FrozenBN", one_of=BATCH_NORMS)},
     "MODEL.FPN": {
@@ -153,7 +162,6 @@ _UNREAD_NAMES = {
     "MODEL": "DEVICE KEYPOINT_ON LOAD_PROPOSALS MASK_ON WEIGHTS ANCHOR_GENERATOR BATEXT BOXINST CONDINST "
     "FCPOSE MEInst RETINANET ROI_BOX_CASCADE_HEAD ROI_BOX_HEAD ROI_HEADS ROI_KEYPOINT_HEAD "
     "ROI_MASK_HEAD RPN SOLOV2 TOP_MODULE VOVNET",
-    "MODEL.BACKBONE": "FREEZE_AT",
     "MODEL.DLA": "OUT_FEATURES",
     "MODEL.PROPOSAL_GENERATOR": "MIN_SIZE",
     "MODEL.RESNETS": "OUT_FEATURES",

@@ -19,6 +19,8 @@ class ResNetConfig:
     """For res2..res5: whether the stage has modulated deformable convolutions."""
     deform_interval: int
     """In such a stage the blocks 0, i, 2i, ... are deformable."""
+    freeze_at: int = 2
+    """Training: the stem (1) and so many stages are left as they are."""
 
     stage_prefix: ClassVar[str] = "res"
 
@@ -28,11 +30,22 @@ class DLAConfig:
     """A DLA-34; its stages are ``level2`` to ``level5``."""
 
     norm: str
+    freeze_at: int = 2
 
     stage_prefix: ClassVar[str] = "level"
 
 
-BackboneConfig = ResNetConfig | DLAConfig
+@dataclass(frozen=True, slots=True)
+class EfficientNetLiteConfig:
+    """An EfficientNet-Lite0; its stages are ``stage2`` to ``stage5``."""
+
+    norm: str
+    freeze_at: int = 2
+
+    stage_prefix: ClassVar[str] = "stage"
+
+
+BackboneConfig = ResNetConfig | DLAConfig | EfficientNetLiteConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,12 @@ class DLA34(nn.Module):
         self.level4 = DeepTree(128, 256)
         self.level5 = Tree(256, 512, stride=2, level_root=True)
 
+    @property
+    def parts(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """The levels before level2, then a level each."""
+        stem = (self.base_layer, self.level0, self.level1)
+        return (stem, *((self.get_submodule(name),) for name in self.out_channels))
+
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return level2..level5 of (B, 3, H, W)."""
         x: Tensor = self.level1(self.level0(self.base_layer(images)))

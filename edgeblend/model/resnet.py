@@ -29,6 +29,11 @@ class ResNet(nn.Module):
             self.add_module(name, stage)
             in_channels = self.out_channels[name]
 
+    @property
+    def parts(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """The stem, then a stage each."""
+        return ((self.stem,), *((self.get_submodule(name),) for name in self.out_channels))
+
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return res2..res5 of (B, 3, H, W)."""
         x: Tensor = self.stem(images)

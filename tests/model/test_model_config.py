@@ -142,8 +142,8 @@ def test_sizes_of_interest_follow_the_levels_unless_given(write):
         ("R_50_3", "did you mean R_50_3x"),
         ("R_50_3x.yaml", "did you mean R_50_3x"),
         ("panoptic/R_50_3x", "did you mean Panoptic/R_50_3x"),
-        ("zzzz", "published are R_50_1x, "),
-        ("../configs/R_50_3x", "neither a file nor a published name"),
+        ("zzzz", "known are R_50_1x, "),
+        ("../configs/R_50_3x", "neither a file nor a known name"),
     ],
 )
 def test_unknown_names_come_with_near_ones(name, hint):

@@ -1,0 +1,179 @@
+"""``edgeblend train``: a COCO data set to a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeblend.cli.report import print_json, print_rows
+from edgeblend.errors import EngineError
+
+if TYPE_CHECKING:
+    from edgeblend.calibration.accuracy import Accuracy
+    from edgeblend.training.run import TrainingResult
+
+_EPILOG = """\
+example:
+  edgeblend train --config Lite0_320 --dataset train.json --validation val.json --out run
+  edgeblend train --config Lite0_320 --dataset train.json --validation val.json --out run --resume
+"""
+_NEEDS = ("torch", "yaml", "faster_coco_eval")
+
+
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "train",
+        parents=[common],
+        help="train or fine-tune a network on a COCO data set",
+        description="Train or fine-tune a BlendMask network on a data set in COCO's format.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config", required=True, help="a known name such as Lite0_320 or R_50_1x, or a YAML file"
+    )
+    parser.add_argument("--dataset", required=True, type=Path, help="annotations to learn from (JSON)")
+    parser.add_argument(
+        "--images", type=Path, help="their pictures (default: the folder named like the file)"
+    )
+    parser.add_argument("--validation", type=Path, help="annotations to measure AP on after every epoch")
+    parser.add_argument("--validation-images", type=Path, help="their pictures (default: likewise)")
+    parser.add_argument("--out", "-o", required=True, type=Path, help="folder to make, for the checkpoint")
+    parser.add_argument(
+        "--weights",
+        default="imagenet",
+        metavar="FILE",
+        help="a checkpoint to fine-tune, `imagenet` for the backbone's alone (default), or `none`",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    _add_options(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(command=run)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how to train")
+    group.add_argument("--epochs", type=int, default=12, help="passes over the data (default: 12)")
+    group.add_argument("--batch-size", type=int, default=16, help="pictures a step (default: 16)")
+    group.add_argument(
+        "--learning-rate",
+        type=float,
+        help="at 16 pictures a step (default: 1e-3 for adamw, 0.01 for sgd)",
+    )
+    group.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw", help="default: adamw")
+    group.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="of the convolutions (default: bfloat16 where the hardware has it)",
+    )
+    group.add_argument("--device", default="auto", help="cpu, cuda or cuda:N (default: CUDA if there is one)")
+    group.add_argument("--workers", type=int, default=1, help="processes that prepare pictures (default: 1)")
+    group.add_argument("--seed", type=int, default=0, help="of order and changes (default: 0)")
+    group.add_argument(
+        "--scales",
+        type=float,
+        nargs=2,
+        default=(0.75, 1.15),
+        metavar=("LOW", "HIGH"),
+        help="range of sizes that batches are drawn at, over the config's (default: 0.75 1.15)",
+    )
+    group.add_argument("--no-flip", action="store_true", help="do not mirror pictures, for text and the like")
+    group.add_argument(
+        "--evaluate-every", type=int, default=1, help="epochs between evaluations (default: 1)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, saying every epoch how it goes, and print what came out."""
+    try:
+        result = _train(args)
+    except ModuleNotFoundError as error:
+        if error.name not in _NEEDS:
+            raise
+        raise EngineError(
+            f'training needs {error.name}, which is not installed; run `pip install "edgeblend[train]"`'
+        ) from error
+    _print_result(result, args)
+    return 0
+
+
+def _train(args: argparse.Namespace) -> TrainingResult:
+    from edgeblend.calibration.coco import read_coco
+    from edgeblend.training.examples import Augmentation
+    from edgeblend.training.options import TrainingOptions
+    from edgeblend.training.run import train
+
+    options = TrainingOptions(
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        optimizer=args.optimizer,
+        learning_rate=args.learning_rate,
+        precision=args.precision,
+        device=args.device,
+        workers=args.workers,
+        seed=args.seed,
+        evaluate_every=args.evaluate_every,
+        augmentation=Augmentation(flip=not args.no_flip, scales=(args.scales[0], args.scales[1])),
+    )
+    data = read_coco(args.dataset, args.images)
+    held_out = None
+    if args.validation is not None:
+        held_out = read_coco(args.validation, args.validation_images, class_names=data.class_names)
+    return train(
+        data,
+        args.out,
+        config=args.config,
+        validation=held_out,
+        weights=None if args.weights == "none" else args.weights,
+        resume=args.resume,
+        options=options,
+        report=_say,
+        progress=sys.stderr.isatty(),
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print_result(result: TrainingResult, args: argparse.Namespace) -> None:
+    if args.json:
+        print_json(
+            {
+                "model": str(result.model),
+                "config": str(result.config),
+                "class_names": str(result.class_names),
+                "epoch": result.epoch,
+                "accuracy": None if result.accuracy is None else _numbers(result.accuracy),
+                "log": list(result.log),
+            }
+        )
+        return
+    rows = [("checkpoint", f"{result.model} (epoch {result.epoch})")]
+    if result.accuracy is not None:
+        box, mask = result.accuracy.box, result.accuracy.mask
+        rows.append(("accuracy", f"box AP {box.ap:.1f}, mask AP {mask.ap:.1f}"))
+    bundle = args.out.with_name(f"{args.out.name}-bundle")
+    rows.append(
+        (
+            "next",
+            f"edgeblend convert {result.model} --config {result.config} --class-names {result.class_names}"
+            f" --out {bundle}",
+        )
+    )
+    print_rows(rows)
+
+
+def _numbers(accuracy: Accuracy) -> dict[str, Any]:
+    return {
+        kind: {
+            name: getattr(part, name) for name in ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+        }
+        for kind, part in (("box", accuracy.box), ("mask", accuracy.mask))
+    }

@@ -1,0 +1,1 @@
+"""Training: a COCO data set and a config in, a checkpoint out."""

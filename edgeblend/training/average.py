@@ -1,0 +1,25 @@
+"""The moving average of the weights: what is evaluated and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+class MovingAverage:
+    """Weights and statistics averaged over steps, the recent ones counting most."""
+
+    def __init__(self, state: Mapping[str, Tensor], *, decay: float) -> None:
+        self.state = {name: tensor.detach().clone() for name, tensor in state.items()}
+        self.steps = 0
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, state: Mapping[str, Tensor]) -> None:
+        """Move towards a network's state; quickly at first, when it changes fastest."""
+        self.steps += 1
+        decay = min(self._decay, (1 + self.steps) / (10 + self.steps))
+        names = list(self.state)
+        torch._foreach_lerp_([self.state[name] for name in names], [state[name] for name in names], 1 - decay)

@@ -1,0 +1,151 @@
+"""Batches of training examples: which pictures, in which order, made by which processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from edgeblend.calibration.coco import CocoDataset, CocoImage
+from edgeblend.model.blendmask import SIZE_DIVISOR
+from edgeblend.model.criterion import SEMANTIC_STRIDE
+from edgeblend.model.targets import GroundTruth
+from edgeblend.training.examples import Augmentation, ResizeRule, TrainingExample, make_example
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B pictures of one size."""
+
+    images: Tensor
+    """(B, H, W, 3) uint8 BGR; H and W are multiples of 32, filled with the mean pixel."""
+    truths: tuple[GroundTruth, ...]
+
+    def to(self, device: torch.device) -> Batch:
+        """Return it on a device."""
+        return Batch(self.images.to(device, non_blocking=True), tuple(t.to(device) for t in self.truths))
+
+    def pin_memory(self) -> Batch:
+        """Return it with the pictures in memory that a GPU copies from without waiting."""
+        return Batch(self.images.pin_memory(), self.truths)
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """One picture of a batch, and what its changes depend on."""
+
+    index: int
+    scale: float
+    seed: tuple[int, ...]
+
+
+class Picks(Sampler[list[Pick]]):
+    """The batches of one epoch: every picture once, in an order that depends on seed and epoch alone."""
+
+    def __init__(
+        self, count: int, *, batch_size: int, scales: tuple[float, float], seed: int, epoch: int
+    ) -> None:
+        self._count, self._batch_size = count, batch_size
+        self._scales, self._seed, self._epoch = scales, seed, epoch
+
+    def __len__(self) -> int:
+        return -(-self._count // self._batch_size)
+
+    def __iter__(self) -> Iterator[list[Pick]]:
+        rng = np.random.default_rng([self._seed, self._epoch])
+        order = rng.permutation(self._count)
+        for start in range(0, self._count, self._batch_size):
+            scale = float(rng.uniform(*self._scales))
+            chosen = order[start : start + self._batch_size]
+            yield [Pick(int(i), scale, (self._seed, self._epoch, int(i))) for i in chosen]
+
+
+class Examples(Dataset[TrainingExample]):
+    """Makes the example of a pick."""
+
+    def __init__(
+        self, images: Sequence[CocoImage], rule: ResizeRule, augmentation: Augmentation, mask_size: int
+    ) -> None:
+        self._images, self._rule = images, rule
+        self._augmentation, self._mask_size = augmentation, mask_size
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, pick: Pick) -> TrainingExample:
+        """Return an example; the same pick gives the same one."""
+        return make_example(
+            self._images[pick.index],
+            rule=self._rule,
+            scale=pick.scale,
+            augmentation=self._augmentation,
+            mask_size=self._mask_size,
+            rng=np.random.default_rng(pick.seed),
+        )
+
+
+def load_epoch(
+    dataset: CocoDataset,
+    *,
+    epoch: int,
+    batch_size: int,
+    seed: int,
+    workers: int,
+    rule: ResizeRule,
+    augmentation: Augmentation,
+    mask_size: int,
+    pixel_mean: Sequence[float],
+    pin_memory: bool,
+) -> DataLoader[TrainingExample]:
+    """Return the batches of one epoch, made ahead by ``workers`` processes (0: by this one)."""
+    picks = Picks(
+        len(dataset.images), batch_size=batch_size, scales=augmentation.scales, seed=seed, epoch=epoch
+    )
+    return DataLoader(
+        Examples(dataset.images, rule, augmentation, mask_size),
+        batch_sampler=picks,
+        num_workers=workers,
+        collate_fn=Collate(tuple(round(value) for value in pixel_mean)),
+        worker_init_fn=_one_thread,
+        pin_memory=pin_memory,
+        prefetch_factor=4 if workers else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Collate:
+    """Puts examples on one canvas, each at its top left."""
+
+    fill: tuple[int, ...]
+    """BGR, of what a picture does not cover."""
+
+    def __call__(self, examples: Sequence[TrainingExample]) -> Batch:
+        """Return the batch on the smallest canvas that holds all pictures."""
+        height, width = (
+            -(-max(example.image.shape[axis] for example in examples) // SIZE_DIVISOR) * SIZE_DIVISOR
+            for axis in (0, 1)
+        )
+        images = np.empty((len(examples), height, width, 3), np.uint8)
+        images[:] = self.fill
+        for canvas, example in zip(images, examples, strict=True):
+            canvas[: example.image.shape[0], : example.image.shape[1]] = example.image
+        cells = (height // SEMANTIC_STRIDE, width // SEMANTIC_STRIDE)
+        return Batch(torch.from_numpy(images), tuple(_truth(example, cells) for example in examples))
+
+
+def _truth(example: TrainingExample, cells: tuple[int, int]) -> GroundTruth:
+    semantic = np.zeros(cells, np.int64)
+    semantic[: example.semantic.shape[0], : example.semantic.shape[1]] = example.semantic
+    arrays = (example.boxes, example.classes, example.masks, semantic)
+    return GroundTruth(*(torch.from_numpy(array) for array in arrays))
+
+
+def _one_thread(worker: int) -> None:
+    """The processes are the parallelism; threads within them would only get in each other's way."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
