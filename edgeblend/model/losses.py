@@ -36,7 +36,7 @@ def focal_loss(logits: Tensor, classes: Tensor) -> Tensor:
 def box_losses(predicted: Tensor, target: Tensor, kind: str = "giou") -> Tensor:
     """Return (P,) losses between boxes given as distances (P, 4) from the same points.
 
-    One is added to intersection and union in the IoU term, so that distances of 0 have a gradient.
+    One is added to intersection and union in the IoU term, which keeps the logarithm of no overlap finite.
 
     Args:
         predicted: left, top, right, bottom, not negative, in units of the stride.
