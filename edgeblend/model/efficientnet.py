@@ -101,7 +101,8 @@ class SameConv(nn.Conv2d):
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, groups: int = 1
     ) -> None:
-        before, after = (kernel_size - stride) // 2, (kernel_size - stride + 1) // 2
+        total = max(kernel_size - stride, 0)
+        before, after = total // 2, total - total // 2
         super().__init__(
             in_channels,
             out_channels,
