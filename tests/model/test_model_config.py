@@ -7,8 +7,17 @@ import pytest
 
 from edgeblend.errors import ConfigError
 from edgeblend.model import config_keys
-from edgeblend.model.config import PUBLISHED, blend_spec, decode_spec, load_config, panoptic_spec
-from edgeblend.model.config_schema import DLAConfig, ResNetConfig
+from edgeblend.model.config import (
+    NAMED,
+    OWN,
+    PUBLISHED,
+    blend_spec,
+    decode_spec,
+    load_config,
+    named_settings,
+    panoptic_spec,
+)
+from edgeblend.model.config_schema import DLAConfig, EfficientNetLiteConfig, ResNetConfig
 from edgeblend.spec import BlendSpec, LevelSpec, PanopticSpec
 
 
@@ -61,6 +70,66 @@ def test_what_sets_published_configs_apart():
     assert (fast.basis.num_convs, dla.basis.num_convs) == (2, 3)
     assert dla.backbone == DLAConfig("SyncBN")
     assert load_config("Person/R_50_1x").fcos.num_classes == 1
+
+
+def test_own_configs_come_with_the_published_ones():
+    assert OWN == ("Lite0_320",)
+    assert (*PUBLISHED, *OWN) == NAMED
+    folder = Path(config_keys.__file__).parent / "configs"
+    files = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")}
+    assert {name for name in files if "Base-" not in name} == set(NAMED)
+
+
+def test_lite0_320():
+    config = load_config("Lite0_320")
+    assert config.name == "Lite0_320"
+    assert config.backbone == EfficientNetLiteConfig("FrozenBN", freeze_at=2)
+    assert config.fpn.in_features == ("stage3", "stage4", "stage5")
+    assert (config.fpn.out_channels, config.fpn.top_levels) == (64, 0)
+    assert (config.fcos.in_features, config.fcos.strides) == (("p3", "p4", "p5"), (8, 16, 32))
+    assert (config.fcos.norm, config.fcos.num_classes, config.fcos.use_scale) == ("BN", 80, False)
+    assert (config.fcos.num_share_convs, config.fcos.num_cls_convs, config.fcos.num_box_convs) == (3, 0, 0)
+    assert (config.basis.convs_dim, config.basis.num_convs, config.basis.loss_on) == (64, 1, True)
+    assert (config.input.min_size, config.input.max_size) == (320, 320)
+    # ImageNet's weights were trained with this, alike for all channels.
+    assert (config.input.pixel_mean, config.input.pixel_std) == ((127.0,) * 3, (128.0,) * 3)
+    assert config.panoptic is None
+
+
+def test_how_configs_are_trained():
+    base, lite = load_config("R_50_3x"), load_config("Lite0_320")
+    assert base.fcos.sizes_of_interest == (64, 128, 256, 512)
+    assert lite.fcos.sizes_of_interest == (64, 128)
+    for config in (base, lite):
+        assert (config.fcos.center_sample, config.fcos.pos_radius) == (True, 1.5)
+        assert (config.fcos.loc_loss_type, config.fcos.prior_prob) == ("giou", 0.01)
+        assert (config.basis.loss_weight, config.basis.num_semantic_classes) == (0.3, 80)
+        assert config.backbone.freeze_at == 2
+
+
+@pytest.mark.parametrize("name", ["Lite0_320", "R_50_3x", "DLA_34_syncbn_4x"])
+def test_what_is_frozen_can_be_set(write, name):
+    configs = Path(config_keys.__file__).parent / "configs"
+    path = write(f"_BASE_: {configs / name}.yaml\nMODEL:\n  BACKBONE:\n    FREEZE_AT: 4\n")
+    assert load_config(path).backbone.freeze_at == 4
+
+
+def test_a_config_based_on_lite0_keeps_the_rest(write):
+    base = Path(config_keys.__file__).parent / "configs" / "Lite0_320.yaml"
+    text = f"_BASE_: {base}\nMODEL:\n  FCOS:\n    NUM_CLASSES: 3\n  EFFICIENTNET_LITE:\n    NORM: BN\n"
+    config = load_config(write(text))
+    assert (config.name, config.fcos.num_classes, config.fpn.out_channels) == ("my", 3, 64)
+    assert config.backbone == EfficientNetLiteConfig("BN")
+
+
+def test_settings_of_a_named_config_come_with_its_bases():
+    settings = named_settings("Lite0_320")
+    assert settings["MODEL.FPN.OUT_CHANNELS"].value == 64
+    assert settings["MODEL.BASIS_MODULE.LOSS_ON"].value is True  # set by the base of its base
+    assert settings["INPUT.MIN_SIZE_TEST"].value == 320  # and not the base's 512
+    assert "_BASE_" not in settings
+    with pytest.raises(ConfigError, match="did you mean Lite0_320"):
+        named_settings("Lite0_32")
 
 
 def test_specs_for_the_manifest():
@@ -141,6 +210,7 @@ def test_sizes_of_interest_follow_the_levels_unless_given(write):
     [
         ("R_50_3", "did you mean R_50_3x"),
         ("R_50_3x.yaml", "did you mean R_50_3x"),
+        ("lite0_320", "did you mean Lite0_320"),
         ("panoptic/R_50_3x", "did you mean Panoptic/R_50_3x"),
         ("zzzz", "known are R_50_1x, "),
         ("../configs/R_50_3x", "neither a file nor a known name"),
@@ -238,6 +308,11 @@ def test_an_unknown_key_of_a_base_is_named_with_the_base(write):
         ("MODEL.FCOS.IN_FEATURES", "[3, 4]", "expected a value of type str, not 3"),
         ("MODEL.META_ARCHITECTURE", "CondInst", "supported: 'BlendMask'"),
         ("MODEL.BACKBONE.NAME", "build_vovnet_fpn_backbone", "supported: 'build_fcos_resnet_fpn_backbone'"),
+        ("MODEL.BACKBONE.FREEZE_AT", "6", "expected at least 0 and at most 5"),
+        ("MODEL.BACKBONE.FREEZE_AT", "-1", "expected at least 0 and at most 5"),
+        ("MODEL.EFFICIENTNET_LITE.CONV_BODY", "Lite4", "supported: 'Lite0'"),
+        ("MODEL.EFFICIENTNET_LITE.NORM", "GN", "supported: 'FrozenBN', 'BN', 'SyncBN'"),
+        ("MODEL.FCOS.LOC_LOSS_TYPE", "diou", "supported: 'giou', 'iou', 'linear_iou'"),
         ("MODEL.RESNETS.DEPTH", "18", "supported: 50, 101"),
         ("MODEL.RESNETS.NUM_GROUPS", "32", "supported: 1"),
         ("MODEL.RESNETS.NORM", "LN", "supported: 'FrozenBN', 'BN', 'SyncBN'"),
@@ -276,6 +351,10 @@ def test_wrong_types_and_unsupported_values_are_refused(write, key, value, expec
         (
             "MODEL:\n  FPN:\n    IN_FEATURES: [level3, level4, level5]\n",
             "supported are res2, res3, res4",
+        ),
+        (
+            "MODEL:\n  BACKBONE: {NAME: build_fcos_efficientnet_lite_fpn_backbone}\n",
+            "IN_FEATURES is res3, res4, res5; with this backbone supported are stage2, stage3, stage4",
         ),
         ("MODEL:\n  FPN:\n    OUT_CHANNELS: 100\n", "cannot be cut into the 32 groups"),
         ("MODEL:\n  BASIS_MODULE:\n    IN_FEATURES: [p4, p5]\n", "must begin with p3"),
