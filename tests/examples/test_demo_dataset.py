@@ -19,6 +19,7 @@ import make_dataset
 import objects
 import photographs
 import sources
+from annotations import annotation_of
 from emoji import ObjectLibrary, cutout_of
 from paste import Pose, full_area, warp
 
@@ -127,7 +128,7 @@ def test_annotation_is_of_the_visible_mask():
         ],
         bool,
     )
-    annotation = make_dataset.annotation_of(composing.Instance(17, mask))
+    annotation = annotation_of(composing.Instance(17, mask))
     assert annotation["bbox"] == [1, 1, 2, 3]
     assert annotation["area"] == 4
     assert annotation["category_id"] == 17
