@@ -17,7 +17,7 @@ import edgeblend
 
 LAYERS = (
     ("edgeblend.errors", "edgeblend.spec", "edgeblend.classes", "edgeblend.manifest", "edgeblend.masks")
-    + ("edgeblend.results", "edgeblend.bundle"),
+    + ("edgeblend.results", "edgeblend.bundle", "edgeblend.demo_data"),
     ("edgeblend.runtime",),
     ("edgeblend.calibration",),
     ("edgeblend.converters",),
@@ -126,7 +126,13 @@ def _within(name: str, packages: tuple[str, ...]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
-PARTS = ("edgeblend", "edgeblend.runtime", "edgeblend.calibration", "edgeblend.converters")
+PARTS = (
+    "edgeblend",
+    "edgeblend.runtime",
+    "edgeblend.calibration",
+    "edgeblend.converters",
+    "edgeblend.demo_data",
+)
 """Packages with a folder of their own: in a checkout they do not lie within each other."""
 
 
