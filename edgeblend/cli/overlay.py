@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.cli.label_places import Rectangle, place_labels
 from edgeblend.errors import InputError
 from edgeblend.masks.paste import paste_region
 from edgeblend.results import Instances
 from edgeblend.runtime.images import to_bgr8
 
 Colour = tuple[int, int, int]
-Rectangle = tuple[int, int, int, int]  # x0, y0, x1, y1, the last two exclusive
 
 _OPACITY = 0.45
+_RIM = 0.35  # how bright a mask's rim is beside its colour: tells it from an object of that colour
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GOLDEN_RATIO = 0.618034
 
 
-def draw(frame: NDArray[np.uint8], instances: Instances) -> NDArray[np.uint8]:
+def draw(
+    frame: NDArray[np.uint8], instances: Instances, *, colours: Sequence[int] | None = None
+) -> NDArray[np.uint8]:
     """Return a new (H, W, 3) uint8 BGR picture: ``frame`` with the masks, boxes and labels of ``instances``.
 
-    The n-th instance always has the n-th colour. Of two that overlap, the one with the higher score lies
-    on top.
+    Of two that overlap, the one with the higher score lies on top.
+
+    Args:
+        frame: as the segmenter saw it, or scaled to the instances' ``frame_size``.
+        instances: what to draw.
+        colours: which colour each instance has, as in :func:`instance_colour`, so that an object of a video
+            can keep its own; default: the n-th instance has the n-th.
+
+    Raises:
+        InputError: the frame has another size than that of the instances.
     """
     canvas = np.array(to_bgr8(frame), order="C")
     if canvas.shape[:2] != instances.frame_size:
@@ -35,13 +47,13 @@ def draw(frame: NDArray[np.uint8], instances: Instances) -> NDArray[np.uint8]:
             "pass the frame as the segmenter saw it"
         )
     falling = range(len(instances))
+    chosen = [instance_colour(i) for i in (falling if colours is None else colours)]
     for i in reversed(falling):
-        _draw_mask(canvas, instances.mask_probs[i], instances.mask_boxes[i], instance_colour(i))
+        _draw_mask(canvas, instances.mask_probs[i], instances.mask_boxes[i], chosen[i])
     for i in reversed(falling):
-        _draw_box(canvas, instances.boxes[i], instance_colour(i))
-    labels = _place_labels(canvas, instances)
-    for i in reversed(falling):
-        _draw_label(canvas, labels[i], instance_colour(i))
+        _draw_box(canvas, instances.boxes[i], chosen[i])
+    for label, colour in zip(_labels(canvas, instances), chosen, strict=True):
+        _draw_label(canvas, label, colour)
     return canvas
 
 
@@ -64,7 +76,10 @@ def _draw_mask(
     tinted = cv2.addWeighted(region, 1 - _OPACITY, np.full_like(region, colour), _OPACITY, 0)
     np.copyto(region, tinted, where=mask[..., None])
     outlines, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(canvas, outlines, -1, colour, _line_width(canvas), cv2.LINE_AA, offset=(left, top))
+    width = _outline_width(canvas)
+    blue, green, red = (round(_RIM * channel) for channel in colour)
+    for ink, thickness in (((blue, green, red), width + 2), (colour, width)):
+        cv2.drawContours(canvas, outlines, -1, ink, thickness, cv2.LINE_AA, offset=(left, top))
 
 
 def _draw_box(canvas: NDArray[np.uint8], box: NDArray[np.float32], colour: Colour) -> None:
@@ -80,17 +95,19 @@ class _Label:
     """(x, y) of the text's baseline, from the place's top left."""
 
 
-def _place_labels(canvas: NDArray[np.uint8], instances: Instances) -> list[_Label]:
-    """Give every instance's label a place; the highest score chooses first."""
-    labels: list[_Label] = []
-    for name, score, box in zip(instances.names, instances.scores.tolist(), instances.boxes, strict=True):
-        text = f"{name} {score:.2f}"
+def _labels(canvas: NDArray[np.uint8], instances: Instances) -> list[_Label]:
+    """Return every instance's label with its place; the highest score chooses first."""
+    texts = [f"{name} {score:.2f}" for name, score in zip(instances.names, instances.scores, strict=True)]
+    sizes: list[tuple[int, int]] = []
+    origins: list[tuple[int, int]] = []
+    for text in texts:
         (width, height), baseline = cv2.getTextSize(text, _FONT, _text_scale(canvas), _line_width(canvas))
         margin = max(round(height * 0.35), 2)
-        size = (width + 2 * margin, height + baseline + margin)
-        place = _free_place(_pixels(box), size, canvas.shape[:2], [label.place for label in labels])
-        labels.append(_Label(text, place, (margin, size[1] - baseline - margin // 2)))
-    return labels
+        sizes.append((width + 2 * margin, height + baseline + margin))
+        origins.append((margin, height + margin - margin // 2))
+    frame = (canvas.shape[1], canvas.shape[0])
+    places = place_labels([_pixels(box) for box in instances.boxes], sizes, frame)
+    return [_Label(*label) for label in zip(texts, places, origins, strict=True)]
 
 
 def _draw_label(canvas: NDArray[np.uint8], label: _Label, colour: Colour) -> None:
@@ -101,28 +118,13 @@ def _draw_label(canvas: NDArray[np.uint8], label: _Label, colour: Colour) -> Non
     cv2.putText(canvas, label.text, origin, _FONT, scale, _text_colour(colour), width, cv2.LINE_AA)
 
 
-def _free_place(
-    box: Rectangle, size: tuple[int, int], frame_size: tuple[int, int], taken: list[Rectangle]
-) -> Rectangle:
-    """Return where a label of ``size`` (w, h) goes: on the box, in it, under it; always within the frame."""
-    x0, y0, _, y1 = box
-    width, height = size
-    left = max(min(x0, frame_size[1] - width), 0)
-    places = []
-    for wanted in (y0 - height, y0, y0 + height, y1 - height, y1):
-        top = max(min(wanted, frame_size[0] - height), 0)
-        places.append((left, top, left + width, top + height))
-    free = (place for place in places if not any(_overlap(place, other) for other in taken))
-    return next(free, places[0])
-
-
-def _overlap(a: Rectangle, b: Rectangle) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
 def _pixels(box: NDArray[np.float32]) -> Rectangle:
     x0, y0, x1, y1 = (round(side) for side in box.tolist())
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
+
+
+def _outline_width(canvas: NDArray[np.uint8]) -> int:
+    return max(round(_short_side(canvas) / 300), 1)
 
 
 def _line_width(canvas: NDArray[np.uint8]) -> int:
@@ -130,8 +132,8 @@ def _line_width(canvas: NDArray[np.uint8]) -> int:
 
 
 def _text_scale(canvas: NDArray[np.uint8]) -> float:
-    """Return the font's scale: letters 1/45 of the frame's short side high, but legible."""
-    return max(_short_side(canvas) / 45 / 22, 0.4)  # 22: a capital's height in pixels at scale 1
+    """Return the font's scale: letters 1/40 of the frame's short side high, but legible."""
+    return max(_short_side(canvas) / 40 / 22, 0.4)  # 22: a capital's height in pixels at scale 1
 
 
 def _short_side(canvas: NDArray[np.uint8]) -> int:

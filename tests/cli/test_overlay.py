@@ -64,6 +64,23 @@ def test_of_two_that_overlap_the_higher_score_lies_on_top():
     assert tuple(drawn[70, 20]) == instance_colour(0)
 
 
+def test_colours_can_be_chosen():
+    drawn = draw(grey_frame(), instances_of([[20, 30, 180, 110]]), colours=[7])
+    assert np.array_equal(
+        draw(grey_frame(), instances_of([[20, 30, 180, 110]])),
+        draw(grey_frame(), instances_of([[20, 30, 180, 110]]), colours=[0]),
+    )
+    assert np.allclose(drawn[70, 100], blended(instance_colour(7)), atol=1)
+
+
+def test_a_mask_of_its_objects_colour_still_has_an_outline():
+    frame = np.full((*FRAME, 3), instance_colour(0), np.uint8)
+    drawn = draw(frame, instances_of([[20, 30, 180, 110]])).astype(int)
+    across = drawn[70, 170:190].sum(axis=1)
+    assert across.min() < 0.7 * sum(instance_colour(0))
+    assert tuple(drawn[70, 100]) == instance_colour(0)
+
+
 def label_pixels(drawn, index=0):
     return (drawn == instance_colour(index)).all(axis=2)
 
