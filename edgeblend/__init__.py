@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from edgeblend.results import Instances
     from edgeblend.runtime.images import read_image
     from edgeblend.runtime.segmenter import Segmenter
+    from edgeblend.training.options import Augmentation, TrainingOptions
+    from edgeblend.training.run import train
 
 __all__ = [
+    "Augmentation",
     "Bundle",
     "BundleError",
     "CheckpointError",
@@ -42,9 +45,11 @@ __all__ = [
     "OutputError",
     "Segmenter",
     "TrainingError",
+    "TrainingOptions",
     "__version__",
     "convert",
     "read_image",
+    "train",
 ]
 
 try:
@@ -53,13 +58,20 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 _LAZY = {
+    "Augmentation": "edgeblend.training.options",
     "Bundle": "edgeblend.bundle",
     "Instances": "edgeblend.results",
     "Segmenter": "edgeblend.runtime.segmenter",
+    "TrainingOptions": "edgeblend.training.options",
     "convert": "edgeblend.converters.convert",
     "read_image": "edgeblend.runtime.images",
+    "train": "edgeblend.training.run",
 }
-_CONVERT_NEEDS = ("torch", "yaml", "openvino")
+_NEEDS = {
+    "convert": ("converting", ("torch", "yaml", "openvino")),
+    "train": ("training", ("torch", "yaml")),
+}
+"""What the extra of the same name is for, and the packages of it that a name's module imports."""
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute can be anything
@@ -68,10 +80,11 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute can be a
     try:
         value = getattr(import_module(_LAZY[name]), name)
     except ModuleNotFoundError as error:
-        if error.name not in _CONVERT_NEEDS:
+        doing, packages = _NEEDS.get(name, ("", ()))
+        if error.name not in packages:
             raise
         raise EngineError(
-            f'converting needs {error.name}, which is not installed; run `pip install "edgeblend[convert]"`'
+            f'{doing} needs {error.name}, which is not installed; run `pip install "edgeblend[{name}]"`'
         ) from error
     globals()[name] = value
     return value

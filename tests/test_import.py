@@ -47,12 +47,39 @@ def test_importing_is_quick():
     assert min(probe("import edgeblend, edgeblend.runtime")["took"] for _ in range(5)) < 0.3
 
 
-def test_every_name_but_convert_loads_no_torch_and_no_engine():
-    names = [name for name in edgeblend.__all__ if name != "convert"]
-    assert "Segmenter" in names
+def test_only_converting_and_training_load_torch_or_an_engine():
+    names = [name for name in edgeblend.__all__ if name not in ("convert", "train")]
+    assert {"Segmenter", "TrainingOptions"} < set(names)
     code = f"import edgeblend\nfor name in {names}: getattr(edgeblend, name)"
     assert loaded(code, HEAVY) == []
     assert loaded(code, ["cv2"]) == ["cv2"]
+
+
+def test_training_loads_no_engine():
+    assert loaded("import edgeblend\nedgeblend.train", HEAVY) == ["torch", "yaml"]
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "words"),
+    [
+        ("convert", "torch", "converting needs torch"),
+        ("train", "torch", "training needs torch"),
+        ("train", "yaml", "training needs yaml"),
+    ],
+)
+def test_what_a_name_needs_is_said(name, missing, words):
+    code = f"""
+import sys
+sys.modules[{missing!r}] = None
+import edgeblend
+try:
+    edgeblend.{name}
+except edgeblend.EngineError as error:
+    assert str(error).startswith({words!r}) and "edgeblend[{name}]" in str(error), error
+else:
+    raise AssertionError
+"""
+    assert missing in probe(code)["modules"]
 
 
 def test_the_runtimes_modules_load_no_torch_and_no_engine():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeblend.cli.report import print_json, print_rows
-from edgeblend.errors import EngineError
 
 if TYPE_CHECKING:
     from edgeblend.calibration.accuracy import Accuracy
@@ -19,7 +19,6 @@ example:
   edgeblend train --config Lite0_320 --dataset train.json --validation val.json --out run
   edgeblend train --config Lite0_320 --dataset train.json --validation val.json --out run --resume
 """
-_NEEDS = ("torch", "yaml", "faster_coco_eval")
 
 
 def add_parser(
@@ -93,23 +92,20 @@ def run(args: argparse.Namespace) -> int:
     """Train, saying every epoch how it goes, and print what came out."""
     try:
         result = _train(args)
-    except ModuleNotFoundError as error:
-        if error.name not in _NEEDS:
-            raise
-        raise EngineError(
-            f'training needs {error.name}, which is not installed; run `pip install "edgeblend[train]"`'
-        ) from error
+    except KeyboardInterrupt:
+        if (args.out / "last.pt").is_file():
+            _say(f"{args.out} holds the last whole epoch; the same command with --resume goes on after it")
+        raise
     _print_result(result, args)
     return 0
 
 
 def _train(args: argparse.Namespace) -> TrainingResult:
+    import edgeblend
     from edgeblend.calibration.coco import read_coco
-    from edgeblend.training.examples import Augmentation
-    from edgeblend.training.options import TrainingOptions
-    from edgeblend.training.run import train
 
-    options = TrainingOptions(
+    train = edgeblend.train  # first of all: something that it needs may be missing
+    options = edgeblend.TrainingOptions(
         epochs=args.epochs,
         batch_size=args.batch_size,
         optimizer=args.optimizer,
@@ -119,7 +115,7 @@ def _train(args: argparse.Namespace) -> TrainingResult:
         workers=args.workers,
         seed=args.seed,
         evaluate_every=args.evaluate_every,
-        augmentation=Augmentation(flip=not args.no_flip, scales=(args.scales[0], args.scales[1])),
+        augmentation=edgeblend.Augmentation(flip=not args.no_flip, scales=(args.scales[0], args.scales[1])),
     )
     data = read_coco(args.dataset, args.images)
     held_out = None
@@ -159,14 +155,9 @@ def _print_result(result: TrainingResult, args: argparse.Namespace) -> None:
     if result.accuracy is not None:
         box, mask = result.accuracy.box, result.accuracy.mask
         rows.append(("accuracy", f"box AP {box.ap:.1f}, mask AP {mask.ap:.1f}"))
-    bundle = args.out.with_name(f"{args.out.name}-bundle")
-    rows.append(
-        (
-            "next",
-            f"edgeblend convert {result.model} --config {result.config} --class-names {result.class_names}"
-            f" --out {bundle}",
-        )
-    )
+    convert = ["edgeblend", "convert", result.model, "--config", result.config]
+    convert += ["--class-names", result.class_names, "--out", args.out / "bundle"]
+    rows.append(("next", shlex.join(map(str, convert))))
     print_rows(rows)
 
 

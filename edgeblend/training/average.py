@@ -18,8 +18,18 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, state: Mapping[str, Tensor]) -> None:
-        """Move towards a network's state; quickly at first, when it changes fastest."""
+        """Move towards a network's state; quickly at first, when it changes fastest.
+
+        At step n the average keeps ``min(decay, (1 + n) / (10 + n))`` of itself.
+        """
         self.steps += 1
         decay = min(self._decay, (1 + self.steps) / (10 + self.steps))
         names = list(self.state)
         torch._foreach_lerp_([self.state[name] for name in names], [state[name] for name in names], 1 - decay)
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor], steps: int) -> None:
+        """Go on from another average of the same network."""
+        self.steps = steps
+        for name, tensor in self.state.items():
+            tensor.copy_(state[name])

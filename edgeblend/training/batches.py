@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -11,16 +12,20 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from edgeblend.calibration.coco import CocoDataset, CocoImage
+from edgeblend.calibration.coco import CocoImage
+from edgeblend.errors import EdgeBlendError
 from edgeblend.model.blendmask import SIZE_DIVISOR
-from edgeblend.model.criterion import SEMANTIC_STRIDE
+from edgeblend.model.config_schema import ModelConfig
 from edgeblend.model.targets import GroundTruth
-from edgeblend.training.examples import Augmentation, ResizeRule, TrainingExample, make_example
+from edgeblend.training.examples import SEMANTIC_STRIDE, ResizeRule, TrainingExample, make_example
+from edgeblend.training.options import Augmentation, TrainingOptions
+
+_AHEAD = 4  # batches that each process may have waiting
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """B pictures of one size."""
+    """B pictures on canvases of one size."""
 
     images: Tensor
     """(B, H, W, 3) uint8 BGR; H and W are multiples of 32, filled with the mean pixel."""
@@ -65,7 +70,7 @@ class Picks(Sampler[list[Pick]]):
             yield [Pick(int(i), scale, (self._seed, self._epoch, int(i))) for i in chosen]
 
 
-class Examples(Dataset[TrainingExample]):
+class Examples(Dataset["TrainingExample | EdgeBlendError"]):
     """Makes the example of a pick."""
 
     def __init__(
@@ -77,44 +82,22 @@ class Examples(Dataset[TrainingExample]):
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, pick: Pick) -> TrainingExample:
-        """Return an example; the same pick gives the same one."""
-        return make_example(
-            self._images[pick.index],
-            rule=self._rule,
-            scale=pick.scale,
-            augmentation=self._augmentation,
-            mask_size=self._mask_size,
-            rng=np.random.default_rng(pick.seed),
-        )
+    def __getitem__(self, pick: Pick) -> TrainingExample | EdgeBlendError:
+        """Return an example, the same for the same pick, or why there is none.
 
-
-def load_epoch(
-    dataset: CocoDataset,
-    *,
-    epoch: int,
-    batch_size: int,
-    seed: int,
-    workers: int,
-    rule: ResizeRule,
-    augmentation: Augmentation,
-    mask_size: int,
-    pixel_mean: Sequence[float],
-    pin_memory: bool,
-) -> DataLoader[TrainingExample]:
-    """Return the batches of one epoch, made ahead by ``workers`` processes (0: by this one)."""
-    picks = Picks(
-        len(dataset.images), batch_size=batch_size, scales=augmentation.scales, seed=seed, epoch=epoch
-    )
-    return DataLoader(
-        Examples(dataset.images, rule, augmentation, mask_size),
-        batch_sampler=picks,
-        num_workers=workers,
-        collate_fn=Collate(tuple(round(value) for value in pixel_mean)),
-        worker_init_fn=_one_thread,
-        pin_memory=pin_memory,
-        prefetch_factor=4 if workers else None,
-    )
+        An error that a process raises would reach the other with a traceback for its message.
+        """
+        try:
+            return make_example(
+                self._images[pick.index],
+                rule=self._rule,
+                scale=pick.scale,
+                augmentation=self._augmentation,
+                mask_size=self._mask_size,
+                rng=np.random.default_rng(pick.seed),
+            )
+        except EdgeBlendError as error:
+            return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +107,14 @@ class Collate:
     fill: tuple[int, ...]
     """BGR, of what a picture does not cover."""
 
-    def __call__(self, examples: Sequence[TrainingExample]) -> Batch:
-        """Return the batch on the smallest canvas that holds all pictures."""
+    def __call__(self, examples: Sequence[TrainingExample | EdgeBlendError]) -> Batch | EdgeBlendError:
+        """Return the batch on the smallest canvas that holds all pictures, or the first error."""
+        for example in examples:
+            if isinstance(example, EdgeBlendError):
+                return example
+        return self._batch(cast(Sequence[TrainingExample], examples))
+
+    def _batch(self, examples: Sequence[TrainingExample]) -> Batch:
         height, width = (
             -(-max(example.image.shape[axis] for example in examples) // SIZE_DIVISOR) * SIZE_DIVISOR
             for axis in (0, 1)
@@ -136,6 +125,60 @@ class Collate:
             canvas[: example.image.shape[0], : example.image.shape[1]] = example.image
         cells = (height // SEMANTIC_STRIDE, width // SEMANTIC_STRIDE)
         return Batch(torch.from_numpy(images), tuple(_truth(example, cells) for example in examples))
+
+
+class Batches:
+    """The batches of one epoch, in order."""
+
+    def __init__(
+        self,
+        images: Sequence[CocoImage],
+        config: ModelConfig,
+        options: TrainingOptions,
+        *,
+        epoch: int,
+        pin_memory: bool = False,
+    ) -> None:
+        """Prepare to make them, ahead and by ``options.workers`` processes (0: by this one).
+
+        Args:
+            images: pictures with their objects.
+            config: of the network that will see them.
+            options: how many at a time, changed how far.
+            epoch: from 0; with the seed it decides everything that is random.
+            pin_memory: for copying to a GPU.
+        """
+        augmentation = options.augmentation
+        rule = ResizeRule(config.input.min_size, config.input.max_size)
+        self._loader: DataLoader[TrainingExample | EdgeBlendError] = DataLoader(
+            Examples(images, rule, augmentation, config.blend.mask_size),
+            batch_sampler=Picks(
+                len(images),
+                batch_size=options.batch_size,
+                scales=augmentation.scales,
+                seed=options.seed,
+                epoch=epoch,
+            ),
+            num_workers=options.workers,
+            collate_fn=Collate(tuple(round(value) for value in config.input.pixel_mean)),
+            worker_init_fn=_one_thread,
+            pin_memory=pin_memory,
+            prefetch_factor=_AHEAD if options.workers else None,
+        )
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches.
+
+        Raises:
+            InputError: a picture is missing, broken, or of another size than its annotations say.
+        """
+        for batch in cast("Iterator[Batch | EdgeBlendError]", iter(self._loader)):
+            if isinstance(batch, EdgeBlendError):
+                raise batch
+            yield batch
 
 
 def _truth(example: TrainingExample, cells: tuple[int, int]) -> GroundTruth:

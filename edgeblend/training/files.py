@@ -22,26 +22,39 @@ import torch
 import yaml
 from torch import Tensor
 
-from edgeblend.errors import CheckpointError, OutputError
+from edgeblend.errors import CheckpointError, InputError, OutputError
 from edgeblend.model.config_file import Setting
+from edgeblend.model.config_keys import KEYS
 
 MODEL, CONFIG, CLASSES, LOG, LAST = "model.safetensors", "config.yaml", "classes.txt", "log.jsonl", "last.pt"
-NAMES = (MODEL, CONFIG, CLASSES, LOG, LAST)
+
+_FORMAT = "edgeblend training state 1"
 
 
-def prepare_folder(out: Path, *, resume: bool) -> None:
-    """Make the folder, or check that it is empty; for resuming, that there is something to resume.
+def check_folder(out: Path, *, resume: bool) -> None:
+    """Check that a folder can be made or is empty; for resuming, that there is something to resume.
 
     Raises:
-        OutputError: the folder holds something, or cannot be made.
+        OutputError: it holds something.
         CheckpointError: nothing to resume.
     """
     if resume:
         if not (out / LAST).is_file():
             raise CheckpointError(f"{out}: there is no {LAST} to resume from; train without resuming")
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out}: already exists and is not an empty folder; choose another, or resume it")
+    if not out.exists() and not out.is_symlink():
+        return
+    if not out.is_dir() or any(out.iterdir()):
+        hint = "resume the run in it, or choose another" if (out / LAST).is_file() else "choose another"
+        raise OutputError(f"{out}: already exists and is not an empty folder; {hint}")
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder and those above it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -49,8 +62,11 @@ def prepare_folder(out: Path, *, resume: bool) -> None:
 
 
 def write_config(path: Path, settings: Mapping[str, Setting], num_classes: int) -> None:
-    """Write a config on its own, without ``_BASE_``, for another number of classes."""
-    values = {key: setting.value for key, setting in settings.items()}
+    """Write a config without ``_BASE_``, for another number of classes.
+
+    Only what shapes the network is written: where and how it was trained before is no longer true.
+    """
+    values = {key: setting.value for key, setting in settings.items() if key in KEYS}
     values["MODEL.FCOS.NUM_CLASSES"] = values["MODEL.BASIS_MODULE.NUM_CLASSES"] = num_classes
     tree: dict[str, Any] = {}
     for key, value in values.items():
@@ -60,7 +76,22 @@ def write_config(path: Path, settings: Mapping[str, Setting], num_classes: int) 
             node = node.setdefault(section, {})
         node[name] = value
     text = yaml.safe_dump(tree, sort_keys=True, default_flow_style=None)
-    write_whole(path, lambda file: file.write_bytes(text.encode()))
+    write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def check_class_names(names: Sequence[str]) -> None:
+    """Refuse names that a text file with one a line cannot hold.
+
+    Raises:
+        InputError: a name is empty, has a line break in it, or a blank at either end.
+    """
+    wrong = [name for name in names if name.splitlines() != [name] or name.strip() != name]
+    if wrong:
+        shown = ", ".join(map(repr, wrong[:3]))
+        raise InputError(
+            f"category names cannot be written one a line: {shown}; rename what is empty, has a line break"
+            " or begins or ends with a blank"
+        )
 
 
 def write_classes(path: Path, names: Sequence[str]) -> None:
@@ -73,12 +104,13 @@ def write_model(path: Path, state: Mapping[str, Tensor], *, half: bool = False) 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     if half:
         tensors = {name: tensor.half() for name, tensor in tensors.items()}
-    write_whole(path, lambda file: safetensors.torch.save_file(tensors, file))
+    # Its own writing of files makes them readable to nobody else.
+    write_whole(path, lambda file: file.write_bytes(safetensors.torch.save(tensors)))
 
 
 def write_last(path: Path, content: Mapping[str, Any]) -> None:
-    """Write what resuming needs."""
-    write_whole(path, lambda file: torch.save(dict(content), file))
+    """Write what resuming needs: tensors, numbers, text, and lists and dicts of them."""
+    write_whole(path, lambda file: torch.save({"format": _FORMAT, **content}, file))
 
 
 def read_last(path: Path) -> dict[str, Any]:
@@ -90,15 +122,18 @@ def read_last(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a broken pickle can raise anything
-        raise CheckpointError(f"{path}: cannot be read ({error}); start the training anew") from error
-    if not isinstance(content, dict) or "epoch" not in content:
-        raise CheckpointError(f"{path}: is not the state of a training run; start the training anew")
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{path}: cannot be read ({reason}); start the training anew") from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise CheckpointError(
+            f"{path}: is not the state of a training run, or another version's; start the training anew"
+        )
     return content
 
 
 def write_log(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Write all records so far, a line each."""
-    text = "".join(f"{json.dumps(record)}\n" for record in records)
+    text = "".join(f"{json.dumps(record, allow_nan=False)}\n" for record in records)
     write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
@@ -111,11 +146,10 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     partial = path.with_name(f".{path.name}.partial")
     try:
         write(partial)
-        with partial.open("rb") as file:
+        with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-    # torch and safetensors raise their own kinds when a disk is full.
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+    except (OSError, RuntimeError) as error:  # torch has its own kind when a disk is full
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"{path}: cannot be written ({reason}); what was there before is intact") from error
     finally:

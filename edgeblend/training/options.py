@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
-
-import torch
+from numbers import Integral
+from typing import Literal, get_args
 
 from edgeblend.errors import InputError
-from edgeblend.training.examples import Augmentation
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Optimizer = Literal["adamw", "sgd"]
 
 _LEARNING_RATES: dict[Optimizer, float] = {"adamw": 1e-3, "sgd": 0.01}
 _WEIGHT_DECAYS: dict[Optimizer, float] = {"adamw": 0.02, "sgd": 1e-4}
+_RATED_BATCH = 16  # pictures a step that learning rates are given for
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far pictures are changed, each time anew."""
+
+    flip: bool = True
+    """Mirror every second picture."""
+    scales: tuple[float, float] = (0.75, 1.15)
+    """Every batch is scaled by a factor from this range, over the config's own resize rule."""
+    brightness: float = 0.15
+    """Largest shift, as a share of the full range."""
+    contrast: float = 0.2
+    """Contrast is multiplied by 1 - this .. 1 + this."""
+    saturation: float = 0.3
+    """The same for the distance of colours from grey."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +47,15 @@ class TrainingOptions:
     weight_decay: float | None = None
     """None: 0.02 for AdamW, 1e-4 for SGD. Norms and biases have none."""
     warmup_steps: int = 200
+    """At most a quarter of all steps."""
     clip_norm: float = 10.0
     """Gradients longer than this are shortened to it."""
     average_decay: float = 0.998
     """Of the moving average that is evaluated and kept."""
     precision: Precision = "auto"
+    """Of the convolutions; ``auto`` is bfloat16 where the hardware has it."""
     device: str = "auto"
+    """``cpu``, ``cuda`` or ``cuda:N``; ``auto`` is CUDA where torch has it."""
     workers: int = 1
     """Processes that prepare pictures; 0 prepares them between steps."""
     seed: int = 0
@@ -46,10 +64,14 @@ class TrainingOptions:
     augmentation: Augmentation = Augmentation()
 
     @property
+    def base_rate(self) -> float:
+        """The learning rate at 16 pictures a step."""
+        return _LEARNING_RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
+
+    @property
     def rate(self) -> float:
-        """The highest learning rate of the schedule."""
-        base = _LEARNING_RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
-        return base * self.batch_size / 16
+        """The highest learning rate of the schedule, at this batch size."""
+        return self.base_rate * self.batch_size / _RATED_BATCH
 
     @property
     def decay(self) -> float:
@@ -63,65 +85,44 @@ def check_training_options(options: TrainingOptions) -> None:
     Raises:
         InputError: names the option, what came and what is expected.
     """
-    limits: tuple[tuple[str, float, float, float], ...] = (
+    _check_one_of("optimizer", options.optimizer, get_args(Optimizer))
+    _check_one_of("precision", options.precision, get_args(Precision))
+    augmentation = options.augmentation
+    whole: tuple[tuple[str, float, float, float], ...] = (
         ("epochs", options.epochs, 1, math.inf),
         ("batch_size", options.batch_size, 1, math.inf),
-        ("backbone_factor", options.backbone_factor, 0, math.inf),
-        ("learning_rate", options.rate, 1e-9, 100),
-        ("weight_decay", options.decay, 0, 1),
         ("warmup_steps", options.warmup_steps, 0, math.inf),
-        ("clip_norm", options.clip_norm, 1e-6, math.inf),
-        ("average_decay", options.average_decay, 0, 0.999999),
         ("workers", options.workers, 0, 256),
         ("seed", options.seed, 0, 2**32 - 1),
         ("evaluate_every", options.evaluate_every, 1, math.inf),
     )
-    for name, value, low, high in limits:
-        if not low <= value <= high:
-            upper = "" if high == math.inf else f" and at most {high:g}"
-            raise InputError(f"{name} is {value}; expected at least {low:g}{upper}")
-    smallest, largest = options.augmentation.scales
+    for name, count, low, high in whole:
+        if not isinstance(count, Integral):
+            raise InputError(f"{name} is {count}; expected a whole number")
+        _check_range(name, count, low, high)
+    numbers = (
+        ("learning_rate", options.base_rate, 1e-9, 100),
+        ("backbone_factor", options.backbone_factor, 0, 1000),
+        ("weight_decay", options.decay, 0, 1),
+        ("clip_norm", options.clip_norm, 1e-6, math.inf),
+        ("average_decay", options.average_decay, 0, 0.999999),
+        ("brightness", augmentation.brightness, 0, 1),
+        ("contrast", augmentation.contrast, 0, 1),
+        ("saturation", augmentation.saturation, 0, 1),
+    )
+    for name, value, low, high in numbers:
+        _check_range(name, value, low, high)
+    smallest, largest = augmentation.scales
     if not 0.1 <= smallest <= largest <= 4:
         raise InputError(f"scales are {smallest} to {largest}; expected 0.1 <= smallest <= largest <= 4")
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device of a name; ``auto`` is CUDA where torch has it.
-
-    Raises:
-        InputError: torch does not know the device, or it is not there.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"the device {name!r} is not one of torch's; expected auto, cpu or cuda") from error
-    if device.type not in ("cpu", "cuda"):
-        raise InputError(f"training runs on cpu and cuda, not on {name!r}")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"the device {name!r} is not there; torch {torch.__version__} sees {torch.cuda.device_count()}"
-            " CUDA devices"
-        )
-    return device
+def _check_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InputError(f"{name} is {value!r}; expected one of {', '.join(known)}")
 
 
-def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the type that convolutions compute in; ``auto`` takes bfloat16 where the hardware has it.
-
-    Raises:
-        InputError: float16 on a CPU.
-    """
-    if precision == "float16" and device.type == "cpu":
-        raise InputError("float16 trains on CUDA only; take bfloat16 or float32 on a CPU")
-    if precision != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return torch.bfloat16 if _cpu_has_bfloat16() else torch.float32
-
-
-def _cpu_has_bfloat16() -> bool:
-    capabilities = torch.cpu.get_capabilities()
-    return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # written so that nan is refused
+        upper = "" if high == math.inf else f" and at most {high:g}"
+        raise InputError(f"{name} is {value}; expected at least {low:g}{upper}")

@@ -1,0 +1,283 @@
+"""What a run leaves: files that are whole or what they were, and that others can read."""
+
+import dataclasses
+import errno
+import json
+
+import pytest
+import safetensors.torch
+import torch
+
+from edgeblend.cli.convert import _class_names
+from edgeblend.errors import CheckpointError, InputError, OutputError
+from edgeblend.model.config import PUBLISHED, load_config, named_settings
+from edgeblend.training import files
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def full(*args, **options):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+# Whole or as before
+
+
+def half_written(path):
+    path.write_text("ha")
+    full()
+
+
+@pytest.mark.parametrize("before", [None, "old"])
+def test_a_full_disk_leaves_what_was_there(tmp_path, before):
+    path = tmp_path / "file.txt"
+    if before is not None:
+        path.write_text(before)
+    with pytest.raises(OutputError, match="file.txt: cannot be written .No space left on device."):
+        files.write_whole(path, half_written)
+    assert names_in(tmp_path) == ([] if before is None else ["file.txt"])
+    assert before is None or path.read_text() == before
+
+
+def test_an_interruption_while_writing_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def interrupted(file):
+        file.write_text("ha")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        files.write_whole(path, interrupted)
+    assert names_in(tmp_path) == ["file.txt"] and path.read_text() == "old"
+
+
+def test_what_is_written_takes_the_place_of_what_was_there(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    (tmp_path / ".file.txt.partial").write_text("left behind by a power cut")
+    files.write_whole(path, lambda file: file.write_text("new"))
+    assert names_in(tmp_path) == ["file.txt"] and path.read_text() == "new"
+
+
+STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.tensor(0.1)}
+
+
+@pytest.mark.parametrize(
+    ("writer", "write"),
+    [
+        ("pathlib.Path.write_bytes", lambda path: files.write_model(path, STATE)),
+        ("torch.save", lambda path: files.write_last(path, {"epoch": 1})),
+        ("pathlib.Path.write_text", lambda path: files.write_classes(path, ["cup"])),
+        ("pathlib.Path.write_text", lambda path: files.write_log(path, [{"epoch": 1}])),
+        ("pathlib.Path.write_text", lambda path: files.write_config(path, {}, 2)),
+        ("os.fsync", lambda path: files.write_model(path, STATE)),
+    ],
+)
+def test_every_file_survives_a_full_disk(tmp_path, monkeypatch, writer, write):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(writer, full)
+    with pytest.raises(OutputError, match="intact"):
+        write(path)
+    assert names_in(tmp_path) == ["file"] and path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("kind", ["model", "last"])
+def test_what_torch_and_safetensors_say_of_a_disk_that_is_full(tmp_path, kind):
+    """For real: the system stops this process from making large files."""
+    resource = pytest.importorskip("resource")
+    path = tmp_path / kind
+    path.write_bytes(b"old")
+    state = {"t": torch.zeros(100_000)}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="cannot be written .*intact"):
+            if kind == "model":
+                files.write_model(path, state)
+            else:
+                files.write_last(path, state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert names_in(tmp_path) == [kind] and path.read_bytes() == b"old"
+
+
+# The folder
+
+
+def test_a_new_folder_may_be_made(tmp_path):
+    files.check_folder(tmp_path / "a" / "b", resume=False)
+    assert names_in(tmp_path) == []
+    files.make_folder(tmp_path / "a" / "b")
+    files.check_folder(tmp_path / "a" / "b", resume=False)  # an empty one will do
+    files.make_folder(tmp_path / "a" / "b")
+
+
+@pytest.mark.parametrize("kind", ["file", "full", "dangling link"])
+def test_what_is_there_is_not_touched(tmp_path, kind):
+    out = tmp_path / "out"
+    if kind == "file":
+        out.write_text("precious")
+    elif kind == "full":
+        out.mkdir()
+        (out / "diary.txt").write_text("precious")
+    else:
+        out.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OutputError, match="out: already exists and is not an empty folder; choose another"):
+        files.check_folder(out, resume=False)
+
+
+def test_a_run_that_is_there_can_be_resumed(tmp_path):
+    (tmp_path / files.LAST).touch()
+    with pytest.raises(OutputError, match="resume the run in it"):
+        files.check_folder(tmp_path, resume=False)
+    files.check_folder(tmp_path, resume=True)
+
+
+def test_nothing_to_resume(tmp_path):
+    with pytest.raises(CheckpointError, match="there is no last.pt to resume from"):
+        files.check_folder(tmp_path, resume=True)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be made"):
+        files.make_folder(tmp_path / "file" / "out")
+
+
+# Configs
+
+
+def with_classes(config, count):
+    return dataclasses.replace(
+        config,
+        name="written",
+        fcos=dataclasses.replace(config.fcos, num_classes=count),
+        basis=dataclasses.replace(config.basis, num_semantic_classes=count),
+    )
+
+
+@pytest.mark.parametrize("name", ["Lite0_320", *PUBLISHED])
+def test_a_config_is_what_it_was_with_another_number_of_classes(tmp_path, name):
+    path = tmp_path / "written.yaml"
+    files.write_config(path, named_settings(name), 7)
+    assert load_config(path) == with_classes(load_config(name), 7)
+    assert "_BASE_" not in path.read_text()
+
+
+def test_a_derived_config(tmp_path):
+    own = tmp_path / "own.yaml"
+    base = tmp_path / "base.yaml"
+    files.write_config(base, named_settings("R_50_1x"), 80)
+    own.write_text(
+        "_BASE_: base.yaml\n"
+        "MODEL: {FCOS: {NUM_CLASSES: 3, INFERENCE_TH_TEST: 1e-3}, PIXEL_STD: '(57.375, 57.12, 58.395)',"
+        " BACKBONE: {FREEZE_AT: 3}}\n"
+        "DATASETS: {TRAIN: '(\"coco_2017_train\",)'}\n"
+        "SOLVER: {BASE_LR: 0.01}\n"
+        "INPUT: {MIN_SIZE_TEST: 512, MIN_SIZE_TRAIN: [256, 608]}\n"
+    )
+    path = tmp_path / "written.yaml"
+    files.write_config(path, named_settings(own), 4)
+    written = load_config(path)
+    assert written == with_classes(load_config(own), 4)
+    assert (written.fcos.score_threshold, written.input.pixel_std[0]) == (1e-3, 57.375)
+    assert (written.backbone.freeze_at, written.input.min_size) == (3, 512)
+    assert "coco" not in path.read_text()  # where it was trained before is no longer true
+
+
+def test_a_section_that_training_does_not_read_may_be_anything(tmp_path):
+    """A scalar in the base and a section in the file: nothing that is written depends on it."""
+    (tmp_path / "base.yaml").write_text("SOLVER: 5\nMODEL: {META_ARCHITECTURE: BlendMask}\n")
+    (tmp_path / "own.yaml").write_text("_BASE_: base.yaml\nSOLVER: {BASE_LR: 0.1, 'a.b': 2020-01-01}\n")
+    files.write_config(tmp_path / "written.yaml", named_settings(tmp_path / "own.yaml"), 2)
+    assert load_config(tmp_path / "written.yaml").fcos.num_classes == 2
+
+
+# Class names
+
+
+def test_class_names_are_read_as_they_were_written(tmp_path):
+    names = ["cup", "table spoon", "Tänk, grüner", "杯", "#5", "null"]
+    files.check_class_names(names)
+    files.write_classes(tmp_path / "classes.txt", names)
+    assert _class_names(str(tmp_path / "classes.txt")) == names
+
+
+@pytest.mark.parametrize("name", ["", " ", "cup ", "\tcup", "two\nlines", "two\rlines", "a\u2028b", "\n"])
+def test_class_names_that_a_list_cannot_hold(name):
+    with pytest.raises(InputError, match="one a line"):
+        files.check_class_names(["spoon", name])
+
+
+# Weights and state
+
+
+def test_weights(tmp_path):
+    files.write_model(tmp_path / "model.safetensors", STATE)
+    read = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    assert all(torch.equal(read[name], tensor) for name, tensor in STATE.items()) and len(read) == 2
+
+
+def test_every_file_can_be_read_by_those_who_can_read_others(tmp_path):
+    (tmp_path / "other").touch()
+    files.write_model(tmp_path / "model.safetensors", STATE)
+    files.write_last(tmp_path / "last.pt", {})
+    files.write_classes(tmp_path / "classes.txt", ["cup"])
+    assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
+
+
+def test_weights_in_half_precision(tmp_path):
+    files.write_model(tmp_path / "model.safetensors", STATE, half=True)
+    read = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    assert {tensor.dtype for tensor in read.values()} == {torch.float16}
+    assert read["b"] == torch.tensor(0.1).half()
+
+
+def test_weights_in_any_memory_layout(tmp_path):
+    images = torch.arange(2 * 3 * 4 * 5.0).view(2, 3, 4, 5)
+    files.write_model(tmp_path / "m", {"w": images.to(memory_format=torch.channels_last)})
+    assert torch.equal(safetensors.torch.load_file(tmp_path / "m")["w"], images)
+
+
+def test_the_state_comes_back(tmp_path):
+    content = {"epoch": 3, "accuracy": None, "log": [{"losses": {"cls": 0.5}}], "learner": {"w": STATE}}
+    files.write_last(tmp_path / "last.pt", content)
+    read = files.read_last(tmp_path / "last.pt")
+    assert read["epoch"] == 3 and read["log"] == content["log"]
+    assert torch.equal(read["learner"]["w"]["a.weight"], STATE["a.weight"])
+
+
+class Runs:
+    def __reduce__(self):
+        return (print, ("this must not be printed",))
+
+
+@pytest.mark.parametrize("kind", ["cut off", "text", "another file", "code", "older"])
+def test_a_state_that_is_none(tmp_path, kind, capsys):
+    path = tmp_path / "last.pt"
+    if kind == "cut off":
+        files.write_last(path, {"epoch": 1, "tensor": torch.zeros(1000)})
+        path.write_bytes(path.read_bytes()[:-900])
+    elif kind == "text":
+        path.write_text("no state")
+    elif kind == "another file":
+        torch.save({"model": STATE}, path)
+    elif kind == "code":
+        torch.save({"format": Runs()}, path)
+    else:
+        torch.save({"format": "edgeblend training state 0", "epoch": 1}, path)
+    with pytest.raises(CheckpointError, match="last.pt.*start the training anew") as caught:
+        files.read_last(path)
+    assert "\n" not in str(caught.value)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_log_has_a_line_an_epoch(tmp_path):
+    records = [{"epoch": 1, "losses": {"cls": 0.5}}, {"epoch": 2, "losses": {"cls": 0.25}}]
+    files.write_log(tmp_path / "log.jsonl", records)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == records
