@@ -1,0 +1,166 @@
+"""A video in, the same video with its instances drawn in out."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeblend.errors import InputError, OutputError
+
+Frame = NDArray[np.uint8]
+_DEFAULT_RATE = 25.0
+_TRIED = 3  # frames
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One way of writing a video."""
+
+    name: str
+    fourcc: str
+    suffix: str
+    in_browsers: bool
+    """Whether browsers play it."""
+
+
+CODECS = (
+    Codec("VP8", "VP80", ".webm", in_browsers=True),
+    Codec("MPEG-4", "mp4v", ".mp4", in_browsers=False),
+    Codec("Motion JPEG", "MJPG", ".avi", in_browsers=False),
+)
+"""The best first. H.264 is not among them, because OpenCV's packages cannot write it, nor VP9, which takes
+four times as long as VP8: 54 seconds of one core for 250 frames of 640x480."""
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A video that was written."""
+
+    path: Path
+    codec: Codec
+    frames: int
+    rate: float
+    """Frames a second."""
+
+
+class VideoFile:
+    """A video that can be read."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it.
+
+        Raises:
+            InputError: OpenCV cannot read it, or it is empty.
+        """
+        self.path = path
+        first = next(_frames(path), None)
+        if first is None:
+            raise InputError(
+                f"{path}: OpenCV {cv2.__version__} reads no frame of this video; it needs its FFmpeg part, "
+                "which opencv-python-headless and opencv-python have"
+            )
+        self.size = first.shape[1], first.shape[0]
+        """(width, height)."""
+        capture = cv2.VideoCapture(str(path))
+        rate, self.count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        capture.release()
+        self.rate = rate if 0 < rate < 1000 else _DEFAULT_RATE
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield (H, W, 3) uint8 BGR frames from the first on."""
+        return _frames(self.path)
+
+
+def write_video(
+    stem: Path,
+    frames: Iterable[Frame],
+    *,
+    size: tuple[int, int],
+    rate: float,
+    codecs: Sequence[Codec] = CODECS,
+) -> Video:
+    """Write frames as the first of ``codecs`` that this OpenCV can write.
+
+    Args:
+        stem: where to, without the suffix, which is the codec's.
+        frames: (height, width, 3) uint8 BGR.
+        size: (width, height) of them all.
+        rate: frames a second.
+        codecs: what to try.
+
+    Raises:
+        OutputError: none of the codecs can be written.
+    """
+    codec = find_codec(size, codecs)
+    path = stem.with_suffix(codec.suffix)
+    count = _write(path, codec, frames, size, rate)
+    return Video(path, codec, count, rate)
+
+
+def find_codec(size: tuple[int, int], codecs: Sequence[Codec] = CODECS) -> Codec:
+    """Return the first codec that writes frames of a size that can be read back.
+
+    A try tells, and nothing else does: OpenCV opens a writer for some that its FFmpeg part then cannot fill.
+
+    Raises:
+        OutputError: there is none.
+    """
+    grey = [np.full((size[1], size[0], 3), 128, np.uint8)] * _TRIED
+    with tempfile.TemporaryDirectory(prefix="edgeblend-") as folder:
+        for codec in codecs:
+            path = Path(folder) / f"{codec.fourcc}{codec.suffix}"
+            if _write(path, codec, grey, size, _DEFAULT_RATE) and sum(1 for _ in _frames(path)) == _TRIED:
+                return codec
+    tried = ", ".join(codec.name for codec in codecs)
+    raise OutputError(
+        f"OpenCV {cv2.__version__} writes none of {tried}; install opencv-python-headless, "
+        "which has its FFmpeg part"
+    )
+
+
+def _write(path: Path, codec: Codec, frames: Iterable[Frame], size: tuple[int, int], rate: float) -> int:
+    """Return how many frames were written; 0 where the codec is not there."""
+    with _without_stderr():
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec.fourcc), rate, size)
+    count = 0
+    try:
+        if writer.isOpened():
+            for frame in frames:
+                writer.write(frame)
+                count += 1
+    finally:
+        writer.release()
+    return count
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Silence the FFmpeg part, which remarks past OpenCV's log that WebM has no tag for VP8, and goes on."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _frames(path: Path) -> Iterator[Frame]:
+    capture = cv2.VideoCapture(str(path))
+    try:
+        while True:
+            there, frame = capture.read()
+            if not there:
+                return
+            yield np.asarray(frame, np.uint8)
+    finally:
+        capture.release()
