@@ -1,4 +1,4 @@
-"""The command line: ``edgeblend train | convert | inspect | run | doctor``.
+"""The command line: ``edgeblend demo | train | convert | inspect | run | doctor``.
 
 Exit codes: 0 done; 1 unexpected failure; 2 wrong usage; 3 to 10 as the classes in
 :mod:`edgeblend.errors` say; 130 interrupted.
@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from edgeblend import __version__
-from edgeblend.cli import convert, doctor, inspect, run, train
+from edgeblend.cli import convert, demo, doctor, inspect, run, train
 from edgeblend.errors import EdgeBlendError
 
-_COMMANDS = (train, convert, inspect, run, doctor)
+_COMMANDS = (demo, train, convert, inspect, run, doctor)
 _EPILOG = """\
 exit codes:
   0 done   1 unexpected failure   2 wrong usage   3 input   4 config   5 checkpoint

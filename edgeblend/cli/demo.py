@@ -1,0 +1,218 @@
+"""``edgeblend demo``: a shipped model converted, measured and shown, in one command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from edgeblend.cli.report import print_json, print_rows
+from edgeblend.errors import EngineError, InputError
+
+if TYPE_CHECKING:
+    from edgeblend.calibration.coco import CocoDataset
+    from edgeblend.cli.annotated_video import VideoFile
+    from edgeblend.cli.demo_data import DemoData
+    from edgeblend.cli.demo_report import DemoReport
+
+REPORT, PAGE = "comparison.json", "index.html"
+_NEEDS = {"torch": "torch", "yaml": "pyyaml", "openvino": "openvino", "faster_coco_eval": "faster-coco-eval"}
+_SHOWN_PICTURES = 12
+_TEXT_WIDTH = 100
+_EPILOG = """\
+writes OUT/index.html (open it in a browser), OUT/bundle (for `edgeblend run`), OUT/pictures,
+OUT/video.webm and OUT/comparison.json. Takes a minute or two on two CPU cores.
+
+example:
+  edgeblend demo
+"""
+
+
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "demo",
+        parents=[common],
+        help="see it work: convert, measure and show a small trained model",
+        description="Convert a small trained model, compare it with torch, and show what it finds.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--out",
+        "-o",
+        type=Path,
+        default=Path("edgeblend-demo"),
+        help="folder to make (default: edgeblend-demo)",
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="another model and pictures, laid out alike")
+    parser.add_argument(
+        "--pictures", type=int, metavar="N", help="measure on the first N pictures only (default: all)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the folder of an earlier demo")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the demo and say where it is."""
+    import cv2
+
+    from edgeblend.cli.annotated_video import VideoFile
+    from edgeblend.cli.demo_data import find_demo_data
+    from edgeblend.cli.staged_folder import check_folder, stage_folder
+
+    # What OpenCV cannot do is said once, by us; this process is ours, so the level is, too.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # What can be refused is refused before anything is made.
+    check_folder(args.out, listing=REPORT, overwrite=args.overwrite)
+    data = find_demo_data(args.data)
+    _check_installed()
+    dataset = _read_validation(data, args.pictures)
+    video = VideoFile(data.video)
+    with stage_folder(args.out) as folder:
+        report, document = _make(folder, data, dataset, video, args.out)
+    if args.json:
+        print_json({"out": str(args.out), **document})
+    else:
+        _print(report, args.out)
+    return 0
+
+
+def _check_installed() -> None:
+    if missing := [package for module, package in _NEEDS.items() if find_spec(module) is None]:
+        raise EngineError(
+            f"the demo needs {', '.join(missing)}, not installed here; "
+            'run `pip install "edgeblend[demo]"` (in a clone: `pip install -e ".[demo]"`)'
+        )
+
+
+def _read_validation(data: DemoData, count: int | None) -> CocoDataset:
+    from edgeblend.calibration.coco import read_coco
+
+    if count is not None and count < 1:
+        raise InputError(f"--pictures must be at least 1, got {count}")
+    dataset = read_coco(data.validation, class_names=data.class_names)
+    return replace(dataset, images=dataset.images[:count])
+
+
+@dataclass(slots=True)
+class _Steps:
+    """Says on a terminal what happens now, and keeps how long each step took."""
+
+    total: int
+    seconds: dict[str, float] = field(default_factory=dict)
+    shown: bool = field(default_factory=lambda: sys.stderr.isatty())
+    _started: float = field(default_factory=time.perf_counter)
+
+    def begin(self, what: str) -> None:
+        self._say(f"[{len(self.seconds) + 1}/{self.total}] {what}")
+        self._started = time.perf_counter()
+
+    def end(self, name: str) -> None:
+        self.seconds[name] = time.perf_counter() - self._started
+
+    def detail(self, what: str) -> None:
+        self._say(f"      {what} ...")
+
+    def _say(self, line: str) -> None:
+        if self.shown:
+            print(line, file=sys.stderr, flush=True)
+
+
+def _make(
+    folder: Path, data: DemoData, dataset: CocoDataset, video: VideoFile, out: Path
+) -> tuple[DemoReport, dict[str, Any]]:
+    """Fill the folder, which will be called ``out``; returns the report, also as JSON can hold it."""
+    from edgeblend.cli.demo_candidates import CANDIDATES
+    from edgeblend.cli.demo_comparison import compare
+    from edgeblend.cli.demo_pictures import choose_pictures, draw_pictures, draw_video
+    from edgeblend.cli.demo_report import DemoReport
+
+    steps = _Steps(total=4)
+    with ExitStack() as stack:
+        steps.begin("converting the checkpoint")
+        candidates = [make(data, folder, steps.detail) for make in CANDIDATES]
+        for candidate in candidates:
+            stack.enter_context(candidate.segmenter)
+        steps.end("convert")
+
+        steps.begin(f"comparing {' and '.join(c.name for c in candidates)} on {len(dataset.images)} pictures")
+        measured = compare(candidates, dataset, progress=steps.shown)
+        steps.end("compare")
+
+        best = candidates[-1].segmenter
+        steps.begin(f"drawing {_SHOWN_PICTURES} pictures")
+        (folder / "pictures").mkdir()
+        chosen = choose_pictures(dataset, _SHOWN_PICTURES)
+        overlays = tuple(draw_pictures(best, chosen, folder / "pictures"))
+        steps.end("pictures")
+
+        steps.begin(f"drawing a video of {video.count} frames")
+        drawn = draw_video(best, video, folder / "video", progress=steps.shown)
+        steps.end("video")
+    report = DemoReport(tuple(measured), overlays, drawn, steps.seconds)
+    return report, _write_report(report, folder, out)
+
+
+def _write_report(report: DemoReport, folder: Path, out: Path) -> dict[str, Any]:
+    """Write the page and the JSON, which lists all files so that a later demo may replace them."""
+    import msgspec
+
+    from edgeblend.cli.demo_page import page
+    from edgeblend.cli.demo_report import as_document
+
+    (folder / PAGE).write_text(page(report, folder, next_commands(out / report.bundle.path.name)), "utf-8")
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    document = {**as_document(report, folder), "files": sorted({REPORT, *files})}
+    (folder / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+    return document
+
+
+def next_commands(bundle: Path) -> list[tuple[str, str]]:
+    """Return what to try with a bundle, and the command for it."""
+    return [
+        (
+            "segment pictures of your own (this model knows drawn objects; on photographs expect little)",
+            f"edgeblend run {bundle} YOUR_PICTURES --out results",
+        ),
+        (
+            "teach it your own objects",
+            "edgeblend train --config Lite0_320 --dataset train.json --validation val.json --out my-model",
+        ),
+        (
+            "use a bundle in a program, with a camera for example: docs/python.md",
+            f"edgeblend inspect {bundle}",
+        ),
+    ]
+
+
+def _print(report: DemoReport, out: Path) -> None:
+    from edgeblend.cli.demo_report import HEADINGS, aligned, explanations, table
+
+    for line in aligned([HEADINGS, *table(report.measured)]):
+        print(line)
+    print()
+    for line in explanations(report):
+        print(fill(line, _TEXT_WIDTH, subsequent_indent="  "))
+    print()
+    print_rows(
+        [
+            ("look at", f"{out / PAGE} (in a browser)"),
+            ("video", f"{out / report.video.path.name} ({report.video.codec.name})"),
+            ("bundle", str(out / report.bundle.path.name)),
+            ("figures", str(out / REPORT)),
+        ]
+    )
+    print()
+    for what, command in next_commands(out / report.bundle.path.name):
+        print(f"{what}:")
+        print(f"  {command}")

@@ -1,0 +1,70 @@
+"""What ``edgeblend demo`` works on: a small trained model, labelled pictures and a video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from edgeblend.errors import InputError
+
+_PACKAGE = "edgeblend.demo_data"
+_FILES = ("model.safetensors", "config.yaml", "classes.txt", "val.json", "video.mp4")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoData:
+    """The files of a demo's folder; they are all there."""
+
+    folder: Path
+    class_names: tuple[str, ...]
+
+    @property
+    def checkpoint(self) -> Path:
+        """Weights."""
+        return self.folder / "model.safetensors"
+
+    @property
+    def config(self) -> Path:
+        """The network's YAML."""
+        return self.folder / "config.yaml"
+
+    @property
+    def validation(self) -> Path:
+        """COCO labels of the pictures in ``val``, which the model was not trained on."""
+        return self.folder / "val.json"
+
+    @property
+    def video(self) -> Path:
+        """A clip with the same kinds of objects."""
+        return self.folder / "video.mp4"
+
+
+def find_demo_data(folder: Path | None = None) -> DemoData:
+    """Return the demo's data: those that were installed, or those in a folder.
+
+    Raises:
+        InputError: there are none, or something is missing.
+    """
+    given = folder is not None
+    folder = folder if folder is not None else _installed()
+    if missing := [name for name in _FILES if not (folder / name).is_file()]:
+        what = f"{folder}: no such folder" if not folder.is_dir() else f"{folder}: lacks {', '.join(missing)}"
+        next_step = (
+            f"a demo's folder holds {', '.join(_FILES)}"
+            if given
+            else "install edgeblend again, or pass --data"
+        )
+        raise InputError(f"{what}; {next_step}")
+    names = (folder / "classes.txt").read_text(encoding="utf-8").splitlines()
+    return DemoData(folder, tuple(name.strip() for name in names if name.strip()))
+
+
+def _installed() -> Path:
+    try:
+        return Path(str(files(_PACKAGE)))
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "the demo's model and pictures are not installed; install edgeblend again "
+            "(in a clone: `pip install -e .`), or pass --data"
+        ) from error
