@@ -49,7 +49,11 @@ def add_parser(
         metavar="FILE",
         help="a checkpoint to fine-tune, `imagenet` for the backbone's alone (default), or `none`",
     )
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out; --weights is not read again",
+    )
     _add_options(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(command=run)

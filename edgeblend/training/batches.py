@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -161,7 +162,7 @@ class Batches:
             ),
             num_workers=options.workers,
             collate_fn=Collate(tuple(round(value) for value in config.input.pixel_mean)),
-            worker_init_fn=_one_thread,
+            worker_init_fn=_prepare_process,
             pin_memory=pin_memory,
             prefetch_factor=_AHEAD if options.workers else None,
         )
@@ -188,7 +189,11 @@ def _truth(example: TrainingExample, cells: tuple[int, int]) -> GroundTruth:
     return GroundTruth(*(torch.from_numpy(array) for array in arrays))
 
 
-def _one_thread(worker: int) -> None:
-    """The processes are the parallelism; threads within them would only get in each other's way."""
+def _prepare_process(number: int) -> None:
+    """Leave interruptions to the process that is told to stop, and threads to it, too.
+
+    The processes are the parallelism; threads within them would only get in each other's way.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
