@@ -159,7 +159,7 @@ def _make(
         steps.begin(f"drawing a video of {video.count} frames")
         drawn = draw_video(best, video, folder / "video", progress=steps.shown)
         steps.end("video")
-    report = DemoReport(tuple(measured), overlays, drawn, steps.seconds)
+    report = DemoReport(data.shipped, tuple(measured), overlays, drawn, steps.seconds)
     return report, _write_report(report, folder, out)
 
 
@@ -170,26 +170,28 @@ def _write_report(report: DemoReport, folder: Path, out: Path) -> dict[str, Any]
     from edgeblend.cli.demo_page import page
     from edgeblend.cli.demo_report import as_document
 
-    (folder / PAGE).write_text(page(report, folder, next_commands(out / report.bundle.path.name)), "utf-8")
+    (folder / PAGE).write_text(page(report, folder, _next(report, out)), "utf-8")
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     document = {**as_document(report, folder), "files": sorted({REPORT, *files})}
     (folder / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
     return document
 
 
-def next_commands(bundle: Path) -> list[tuple[str, str]]:
-    """Return what to try with a bundle, and the command for it."""
+def _next(report: DemoReport, out: Path) -> list[tuple[str, str]]:
+    """Return what to try next, and the command for it."""
+    bundle = out / report.bundle.path.name
+    known = " (this model knows drawn objects; on photographs of real ones expect little)"
     return [
         (
-            "segment pictures of your own (this model knows drawn objects; on photographs expect little)",
+            f"segment pictures of your own{known if report.shipped else ''}",
             f"edgeblend run {bundle} YOUR_PICTURES --out results",
         ),
         (
-            "teach it your own objects",
+            "teach it your own objects; docs/training.md says how",
             "edgeblend train --config Lite0_320 --dataset train.json --validation val.json --out my-model",
         ),
         (
-            "use a bundle in a program, with a camera for example: docs/python.md",
+            "see what is in the bundle; docs/python.md says how a program uses it, with a camera for example",
             f"edgeblend inspect {bundle}",
         ),
     ]
@@ -213,6 +215,6 @@ def _print(report: DemoReport, out: Path) -> None:
         ]
     )
     print()
-    for what, command in next_commands(out / report.bundle.path.name):
+    for what, command in _next(report, out):
         print(f"{what}:")
         print(f"  {command}")

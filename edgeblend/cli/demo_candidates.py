@@ -47,7 +47,7 @@ def torch_float32(data: DemoData, folder: Path, say: Say) -> Candidate:
     from edgeblend.model.checkpoint import load_weights, read_checkpoint
     from edgeblend.model.config import load_config
 
-    say("reading the checkpoint")
+    say("opening it in torch")
     network = build_network(load_config(data.config))
     load_weights(network, read_checkpoint(data.checkpoint), source=str(data.checkpoint))
     segmenter = torch_segmenter(network, class_names=data.class_names)

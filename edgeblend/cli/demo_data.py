@@ -18,6 +18,8 @@ class DemoData:
 
     folder: Path
     class_names: tuple[str, ...]
+    shipped: bool
+    """Whether they are edgeblend's own, of which more is known than of others."""
 
     @property
     def checkpoint(self) -> Path:
@@ -57,7 +59,7 @@ def find_demo_data(folder: Path | None = None) -> DemoData:
         )
         raise InputError(f"{what}; {next_step}")
     names = (folder / "classes.txt").read_text(encoding="utf-8").splitlines()
-    return DemoData(folder, tuple(name.strip() for name in names if name.strip()))
+    return DemoData(folder, tuple(name.strip() for name in names if name.strip()), shipped=not given)
 
 
 def _installed() -> Path:

@@ -33,6 +33,12 @@ figcaption { color: var(--soft); font-size: .8rem; margin-top: .3rem; }
 pre { background: #8882; border-radius: 6px; padding: .8rem 1rem; overflow-x: auto; }
 """
 
+_INTRODUCTION = """\
+A BlendMask checkpoint was converted into a bundle, compared with torch, and run on pictures and a video."""
+_SHIPPED = """
+The network is a small one, trained on drawn objects over photographs; here it sees such objects on
+photographs that training did not have."""
+
 
 def page(report: DemoReport, folder: Path, commands: Iterable[tuple[str, str]]) -> str:
     """Return the page as HTML.
@@ -55,8 +61,7 @@ def page(report: DemoReport, folder: Path, commands: Iterable[tuple[str, str]]) 
 </head>
 <body>
 <h1>edgeblend demo</h1>
-<p>A small BlendMask network, trained on drawn objects over photographs, was converted into a bundle, compared
-with torch, and run on pictures and a video: such objects on photographs that training never saw.</p>
+<p>{_INTRODUCTION}{_SHIPPED if report.shipped else ""}</p>
 <h2>What the conversion keeps, and what it gains</h2>
 {_table(report)}
 <h2>Video</h2>

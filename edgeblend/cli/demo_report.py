@@ -26,6 +26,8 @@ HEADINGS = ("", "box AP", "mask AP", "frames/s", "graphs only", "threads", "size
 class DemoReport:
     """Everything that a demo made and measured. Files are within its folder."""
 
+    shipped: bool
+    """Whether the model and the pictures are edgeblend's own."""
     measured: tuple[Measured, ...]
     """The last one drew the pictures."""
     overlays: tuple[Overlay, ...]
@@ -83,11 +85,11 @@ def explanations(report: DemoReport) -> list[str]:
     """Return what the table's figures mean, a sentence or two each."""
     verification = report.bundle.manifest.verification
     worst = max(verification.tensors, key=lambda error: error.max_error)
+    known = "; the drawings are those of training, the photographs behind them and the arrangement are not"
     engines = " and ".join(item.candidate.engine for item in report.measured)
     return [
         f"AP: COCO's average precision (IoU 0.50 to 0.95; 0 to 100) on {report.num_pictures} pictures with "
-        f"{report.num_objects} objects: the drawings are those of training, the photographs behind them and "
-        "the arrangement are not.",
+        f"{report.num_objects} objects{known if report.shipped else ''}.",
         "frames/s: one at a time, from a decoded picture to instances; graphs only: the part of it in the "
         f"engine. Medians of {report.measured[0].speed.frames} pictures each, {engines} taking turns on "
         f"{cores()} CPU core{'s' if cores() > 1 else ''}. torch runs the checkpoint in eager mode, as it was "

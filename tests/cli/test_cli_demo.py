@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from tiny_model import CLASS_NAMES
 
 from edgeblend import Bundle, Segmenter
-from edgeblend.cli import demo_candidates, demo_pictures, main
+from edgeblend.cli import demo_candidates, demo_data, demo_pictures, main
 
 PICTURES, FRAMES = 5, 8
 
@@ -172,11 +172,16 @@ def test_the_page_shows_the_table(made, report):
 # What it says
 
 
-def test_json_is_what_is_written(args, cli_json):
-    report = cli_json([*args, "--pictures", "1"])
-    assert report.pop("out") == "out"
-    assert report == json.loads(Path("out", "comparison.json").read_text())
+def test_with_the_shipped_data_json_is_what_is_written(data, made, cli_json, monkeypatch):
+    monkeypatch.setattr(demo_data, "_installed", lambda: data)
+    report = cli_json(["demo", "--pictures", "1"])
+    out = Path("edgeblend-demo")
+    assert report.pop("out") == str(out)
+    assert report == json.loads((out / "comparison.json").read_text())
     assert report["data"]["pictures"] == 1
+    words = "the drawings are those of training"  # which is not known of other data
+    assert words in (out / "index.html").read_text()
+    assert words not in (made / "index.html").read_text()
 
 
 def test_an_earlier_demo_is_replaced_when_asked_with_lines_for_people(args, made, cli, refused):
