@@ -161,8 +161,8 @@ class _Run:
         elif self.accuracy is None:
             self._keep()
         self.log.append(record)
-        self._save()
         files.write_log(self.folder / files.LOG, self.log)
+        self._save()  # last: what an interruption before it leaves is written again after resuming
         self.say(_describe(record, self.task.options.epochs))
 
     def result(self) -> TrainingResult:

@@ -364,6 +364,32 @@ def test_what_may_differ(begun, start, straight, materials, tmp_path):
     assert_same_run(straight, begun)
 
 
+def test_the_precision_may_differ(begun, start):
+    lines = []
+    start(begun, resume=True, epochs=4, precision="bfloat16", report=lines.append)
+    assert lines[0].endswith("in bfloat16")
+    assert state_of(begun)["epoch"] == 4
+
+
+def test_interrupted_between_two_files(tmp_path, straight, start, monkeypatch):
+    """The log is a record ahead of the state; in the end both have all."""
+    out = tmp_path / "run"
+    genuine = files.write_last
+
+    def interrupted(path, content):
+        if content["epoch"] == 4:
+            raise KeyboardInterrupt
+        genuine(path, content)
+
+    monkeypatch.setattr(files, "write_last", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        start(out, epochs=4)
+    monkeypatch.setattr(files, "write_last", genuine)
+    assert state_of(out)["epoch"] == 3
+    start(out, epochs=4, resume=True)
+    assert_same_run(straight, out)
+
+
 def test_a_broken_state_is_refused(begun, start):
     (begun / "last.pt").write_bytes((begun / "last.pt").read_bytes()[:-1000])
     with pytest.raises(CheckpointError, match="last.pt: cannot be read"):
