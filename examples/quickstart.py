@@ -1,19 +1,17 @@
-"""Convert a checkpoint and segment a picture: quickstart.py [CHECKPOINT CONFIG PICTURE]."""
+"""Convert a checkpoint and segment a picture: quickstart.py [CHECKPOINT CONFIG CLASS_NAMES PICTURE]."""
 
 import sys
 from importlib.resources import files
 from pathlib import Path
 
 import edgeblend
-from edgeblend.model.stand_in import write_stand_in_checkpoint
 
-if len(sys.argv) == 4:
-    checkpoint, config, picture = sys.argv[1:]
-else:  # no checkpoint at hand: untrained weights show that everything runs, and detect noise
-    config, picture = "DLA_34_syncbn_4x", str(files("edgeblend.converters") / "data" / "coffee.jpg")
-    checkpoint = write_stand_in_checkpoint(config, Path("stand_in.pth"))
+data = Path(str(files("edgeblend.demo_data")))  # the demo model, where nothing else is given
+shipped = [data / name for name in ("model.safetensors", "config.yaml", "classes.txt", "val/000010.jpg")]
+checkpoint, config, class_names, picture = sys.argv[1:] or shipped
 
-bundle = edgeblend.convert(checkpoint, "quickstart-bundle", config=config, overwrite=True)
+names = Path(class_names).read_text().splitlines()
+bundle = edgeblend.convert(checkpoint, "quickstart-bundle", config=config, class_names=names, overwrite=True)
 with edgeblend.Segmenter.load(bundle) as segmenter:
     instances = segmenter(edgeblend.read_image(picture))
 

@@ -59,7 +59,7 @@ def test_the_python_snippet(place, monkeypatch) -> None:
 
 
 def test_the_quickstart(tiny_model, photograph, tmp_path, monkeypatch, capsys) -> None:
-    """With a checkpoint, a config and a picture; without them it is the README's first command."""
+    """With a checkpoint of one's own; without one it takes the demo model."""
     monkeypatch.chdir(tmp_path)
     picture = tmp_path / "coffee.png"
     cv2.imwrite(str(picture), photograph)
@@ -67,7 +67,9 @@ def test_the_quickstart(tiny_model, photograph, tmp_path, monkeypatch, capsys) -
     config.write_text(tiny_model.config.read_text().replace("NUM_CLASSES: 3", "NUM_CLASSES: 80"))
     checkpoint = write_stand_in_checkpoint(config, tmp_path / "coco.pth")
     script = ROOT / "examples" / "quickstart.py"
-    monkeypatch.setattr(sys, "argv", [str(script), str(checkpoint), str(config), str(picture)])
+    names = tmp_path / "names.txt"
+    names.write_text("".join(f"thing {number}\n" for number in range(80)))
+    monkeypatch.setattr(sys, "argv", [str(script), *map(str, (checkpoint, config, names, picture))])
     runpy.run_path(str(script), run_name="__main__")
     assert "instance" in capsys.readouterr().out
     assert (tmp_path / "quickstart-bundle" / "manifest.json").is_file()

@@ -12,7 +12,16 @@ from typing import Any
 from edgeblend import __version__
 from edgeblend.cli.report import print_json, print_rows
 
-_PACKAGES = ("numpy", "opencv-python-headless", "msgspec", "safetensors", "torch", "pyyaml", "supervision")
+_PACKAGES = (
+    "numpy",
+    "opencv-python-headless",
+    "msgspec",
+    "safetensors",
+    "torch",
+    "pyyaml",
+    "faster-coco-eval",
+    "supervision",
+)
 
 
 def add_parser(

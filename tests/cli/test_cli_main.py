@@ -56,7 +56,7 @@ def test_the_exit_codes_are_those_that_the_help_lists(capsys):
     text = printed(["--help"], capsys)
     classes = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     codes = {kind.__name__: kind.exit_code for kind in classes if kind is not errors.EdgeBlendError}
-    assert len(set(codes.values())) == len(codes) == 7
+    assert len(set(codes.values())) == len(codes) == 8
     for name, code in codes.items():
         assert f"{code} {name.removesuffix('Error').lower()}" in text
 
