@@ -31,6 +31,7 @@ def main() -> None:
     right.legend(frameon=False, fontsize="small", loc="lower right")
     for axes in (left, right):
         axes.grid(alpha=0.3)
+        axes.set_xticks(epochs)
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(_HERE / "training_curve.png", dpi=110)
 
