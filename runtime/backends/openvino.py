@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def open_session(graph: GraphSpec, files: Sequence[Path], options: EngineOptions
     """Compile an OpenVINO IR; see :class:`edgeblend.runtime.backends.base.Backend`."""
     if graph.format != "openvino-ir":
         raise EngineError(f"OpenVINO opens graphs of format 'openvino-ir', this one is {graph.format!r}")
-    core = ov.Core()
+    core = _core()
     _check_device(core, options.device)
     try:
         model = core.read_model(files[0])
@@ -69,7 +70,7 @@ def open_session(graph: GraphSpec, files: Sequence[Path], options: EngineOptions
 
 def engine_info() -> EngineInfo:
     """Return OpenVINO's version and the devices it sees here."""
-    core = ov.Core()
+    core = _core()
     devices = tuple(
         DeviceInfo(
             device,
@@ -79,6 +80,18 @@ def engine_info() -> EngineInfo:
         for device in core.available_devices
     )
     return EngineInfo(_version(), devices)
+
+
+@cache
+def _core() -> ov.Core:
+    """The one core of this process.
+
+    Its CPU plugin gives the thread that loads it another stack for signal handlers (AMX needs a larger
+    one), and takes it back when unloaded. With several cores that come and go, the stack that is left can
+    be one that was freed: the next Ctrl-C, or child process that ends, is then a segmentation fault
+    (OpenVINO 2026.4.1).
+    """
+    return ov.Core()
 
 
 def _check_device(core: ov.Core, device: str) -> None:
