@@ -88,9 +88,8 @@ def test_a_run(tmp_path, start, materials):
     assert [record["epoch"] for record in log] == [1, 2]
     assert log[0]["losses"].keys() == {"cls", "box", "centerness", "mask", "semantic"}
     assert all(0 < value < 5 for record in log for value in record["losses"].values())
-    assert log[0]["learning_rate"] == pytest.approx(
-        1e-3 / 2
-    )  # 4e-3 at 16 pictures, at the first of two steps
+    # 0.04 at 16 pictures, at the first of two steps.
+    assert log[0]["learning_rate"] == pytest.approx(0.01 / 2)
     assert lines[0] == ("training lite on 6 pictures, 2 classes: 2 epochs of 2 steps, on cpu in float32")
     assert [line[:9] for line in lines[1:]] == ["epoch 1/2", "epoch 2/2"]
     assert "mask AP" in lines[-1]
@@ -126,7 +125,7 @@ def test_the_same_seed_gives_the_same_model(tmp_path, start):
     start(tmp_path / "b", epochs=1)
     start(tmp_path / "c", epochs=1, seed=1)
     a, b, c = (weights_of(tmp_path / name) for name in "abc")
-    assert all(torch.allclose(a[name], b[name], rtol=0, atol=1e-6) for name in a)
+    assert all(torch.allclose(a[name], b[name], rtol=0, atol=1e-5) for name in a)
     assert not torch.allclose(a["top_layer.weight"], c["top_layer.weight"], rtol=0, atol=1e-6)
 
 
@@ -194,7 +193,7 @@ def assert_same_run(one, other):
     assert first["average_steps"] == second["average_steps"] == 8
     for part in ("weights", "average"):
         for name, tensor in first[part].items():
-            assert torch.allclose(second[part][name], tensor, rtol=0, atol=1e-6), name
+            assert torch.allclose(second[part][name], tensor, rtol=0, atol=1e-5), name
     kept = weights_of(other)
     assert all(
         torch.allclose(kept[name], tensor, rtol=0, atol=1e-6) for name, tensor in weights_of(one).items()
@@ -304,9 +303,9 @@ def begun(tmp_path, start, interrupt):
     [
         ({"epochs": 5}, "epochs was 4 and is 5"),
         ({"batch_size": 3}, "batch_size was 4 and is 3"),
-        ({"learning_rate": 1e-3}, "learning_rate was 0.004 and is 0.001"),
-        ({"optimizer": "sgd"}, "optimizer was adamw and is sgd"),
-        ({"weight_decay": 0.5}, "weight_decay was 0.02 and is 0.5"),
+        ({"learning_rate": 1e-3}, "learning_rate was 0.04 and is 0.001"),
+        ({"optimizer": "adamw"}, "optimizer was sgd and is adamw"),
+        ({"weight_decay": 0.5}, "weight_decay was 0.0001 and is 0.5"),
         ({"average_decay": 0.9}, "average_decay was 0.5 and is 0.9"),
         ({"warmup_steps": 1}, "warmup_steps was 200 and is 1"),
         ({"clip_norm": 1.0}, "clip_norm was 10.0 and is 1.0"),
@@ -357,7 +356,7 @@ def test_what_may_differ(begun, start, straight, materials, tmp_path):
     materials.data.with_suffix("").rename(moved)
     try:
         data = read_coco(materials.data, moved)
-        changes = {"workers": 1, "weight_decay": 0.02, "evaluate_every": 2, "device": "auto"}
+        changes = {"workers": 1, "weight_decay": 1e-4, "evaluate_every": 2, "device": "auto"}
         start(begun, resume=True, epochs=4, data=data, config=config, **changes)
     finally:
         moved.rename(materials.data.with_suffix(""))
@@ -593,7 +592,7 @@ def test_fine_tuning_ones_own_model_for_other_classes(tmp_path, start, materials
     assert len(anew) == 4 and all(len(after[name]) in (3, 4) for name in anew)
     for name in after.keys() - anew:
         if "running" not in name:
-            assert torch.allclose(after[name], before[name], rtol=0, atol=1e-6), name
+            assert torch.allclose(after[name], before[name], rtol=0, atol=1e-5), name
     assert load_config(second.config).fcos.num_classes == 3
     assert second.class_names.read_text() == "rectangle\nstar\ncircle\n"
 
