@@ -23,7 +23,7 @@ def find_images(pattern: str | Path) -> list[Path]:
     """
     if not str(pattern).strip():
         raise InputError("expected a picture, a folder or a glob, got an empty name")
-    path = _expand_home(Path(pattern))
+    path = expand_home(Path(pattern))
     if path.is_file():
         return [path]
     if path.is_dir():
@@ -40,7 +40,7 @@ def find_images(pattern: str | Path) -> list[Path]:
     return found
 
 
-def _expand_home(path: Path) -> Path:
+def expand_home(path: Path) -> Path:
     """Return ``path`` with a leading ``~`` resolved, unless it exists literally."""
     if path.exists():
         return path
