@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from edgeblend.results import Instances
 Segment = Callable[[NDArray[np.uint8]], Instances]
 """From an (H, W, 3) uint8 BGR picture to its instances: a ``Segmenter``, or anything like it."""
 
+_Kind = Literal["bbox", "segm", "boundary"]
 _IOU_50, _IOU_75 = 0, 5  # of the thresholds 0.50, 0.55, ..., 0.95
 
 
@@ -40,6 +42,8 @@ class AveragePrecision:
     ap_large: float
     per_class: Mapping[str, float]
     """``ap`` of each class."""
+    ar: float = math.nan
+    """Average recall: of the objects found, mean over classes and IoU thresholds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +55,21 @@ class Accuracy:
     num_images: int
     num_objects: int
     """Without crowds."""
+    boundary: AveragePrecision | None = None
+    """Boundary AP: overlap is the smaller one of the masks' IoU and of their boundaries' (Cheng et al.,
+    Boundary IoU, CVPR 2021, section 5). A boundary is the part of a mask within 2% of the picture's
+    diagonal from its outline. None where it was not asked for."""
 
 
-def measure_accuracy(dataset: CocoDataset, predictions: Mapping[int, Instances]) -> Accuracy:
+def measure_accuracy(
+    dataset: CocoDataset, predictions: Mapping[int, Instances], *, boundary: bool = False
+) -> Accuracy:
     """Return the average precision of predictions, by image id.
 
     Args:
         dataset: the truth; read with the model's ``class_names`` where its classes are fewer.
         predictions: of every image of the data set, empty ones too. Classes are matched by name.
+        boundary: whether to measure Boundary AP, too, which takes longer than the rest.
 
     Raises:
         InputError: an image has no prediction, a prediction no image, frames or classes differ, numbers
@@ -72,7 +83,10 @@ def measure_accuracy(dataset: CocoDataset, predictions: Mapping[int, Instances])
         )
     if unknown := [i for i in predictions if i not in known]:
         raise InputError(f"predictions name images that {dataset.source} does not have: {listed(unknown)}")
-    return _measure(dataset, ((image, predictions[image.id]) for image in dataset.images))
+    tally = AccuracyTally(dataset)
+    for image in dataset.images:
+        tally.add(image, predictions[image.id])
+    return tally.accuracy(boundary=boundary)
 
 
 def measure_segmenter(segment: Segment, dataset: CocoDataset, *, progress: bool = False) -> Accuracy:
@@ -86,7 +100,10 @@ def measure_segmenter(segment: Segment, dataset: CocoDataset, *, progress: bool 
     Raises:
         InputError: as :func:`predict_dataset` and :func:`measure_accuracy` raise it.
     """
-    return _measure(dataset, _predict(segment, dataset, progress))
+    tally = AccuracyTally(dataset)
+    for image, instances in _predict(segment, dataset, progress):
+        tally.add(image, instances)
+    return tally.accuracy()
 
 
 def predict_dataset(
@@ -109,16 +126,46 @@ def _predict(segment: Segment, dataset: CocoDataset, progress: bool) -> Iterator
         yield image, segment(read_picture(image))
 
 
-def _measure(dataset: CocoDataset, predictions: Iterable[tuple[CocoImage, Instances]]) -> Accuracy:
-    tools = coco_tools()
-    truth = _truth(dataset)
-    found = [record for image, instances in predictions for record in _records(dataset, image, instances)]
-    return Accuracy(
-        box=_average_precision(tools, dataset, truth, found, "bbox"),
-        mask=_average_precision(tools, dataset, truth, found, "segm"),
-        num_images=len(dataset.images),
-        num_objects=sum(not item.crowd for image in dataset.images for item in image.objects),
-    )
+class AccuracyTally:
+    """Takes predictions picture by picture, and keeps some hundred bytes of each instance."""
+
+    def __init__(self, dataset: CocoDataset) -> None:
+        """Start without predictions.
+
+        Raises:
+            InputError: faster-coco-eval is not installed.
+        """
+        self._tools = coco_tools()
+        self._dataset = dataset
+        self._found: list[dict[str, Any]] = []
+
+    def add(self, image: CocoImage, instances: Instances) -> None:
+        """Take the instances of one of the data set's images, once.
+
+        Raises:
+            InputError: the frame's size or the classes differ, or numbers are not finite.
+        """
+        self._found += _records(self._dataset, image, instances)
+
+    def accuracy(self, *, boundary: bool = False) -> Accuracy:
+        """Return the average precision of what came; an image that did not come counts as empty."""
+        truth = _truth(self._dataset)
+
+        def measured(kind: _Kind) -> AveragePrecision:
+            return _average_precision(self._tools, self._dataset, truth, self._found, kind)
+
+        return Accuracy(
+            box=measured("bbox"),
+            mask=measured("segm"),
+            num_images=len(self._dataset.images),
+            num_objects=count_objects(self._dataset),
+            boundary=measured("boundary") if boundary else None,
+        )
+
+
+def count_objects(dataset: CocoDataset) -> int:
+    """Return how many objects a data set has, without crowds."""
+    return sum(not item.crowd for image in dataset.images for item in image.objects)
 
 
 def _truth(dataset: CocoDataset) -> list[dict[str, Any]]:
@@ -164,7 +211,7 @@ def _average_precision(
     dataset: CocoDataset,
     truth: list[dict[str, Any]],
     found: list[dict[str, Any]],
-    kind: Literal["bbox", "segm"],
+    kind: _Kind,
 ) -> AveragePrecision:
     # An instance's size is its box's area when boxes are judged, its mask's when masks are.
     if kind == "bbox":
@@ -186,6 +233,7 @@ def _average_precision(
         ap_medium=_mean(precision[..., 2]),
         ap_large=_mean(precision[..., 3]),
         per_class=MappingProxyType({name: _mean(by_id[category]) for name, category in names}),
+        ar=_mean(np.asarray(evaluation.eval["recall"])[..., 0, -1]),
     )
 
 

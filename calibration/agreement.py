@@ -43,6 +43,11 @@ def match_instances(
     iou = box_iou_batch(reference.boxes, candidate.boxes)
     allowed = (reference.classes[:, None] == candidate.classes[None, :]) & (iou > min_box_iou)
     allowed &= np.abs(reference.scores[:, None] - candidate.scores[None, :]) <= max_score_difference
+    return pair_greedily(iou, allowed)
+
+
+def pair_greedily(iou: NDArray[np.float32], allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return (P, 2) rows and columns of an (N, M) table, paired by falling IoU where allowed, each once."""
     rows, columns = np.nonzero(allowed)
     pairs: list[tuple[int, int]] = []
     used_rows: set[int] = set()

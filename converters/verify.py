@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.calibration.agreement import mask_iou_of_pairs, match_instances
+from edgeblend.calibration.recording import RecordingSession
 from edgeblend.errors import ConversionError
 from edgeblend.manifest import Manifest, Part, TensorError, ToleranceSpec, VerificationSpec
 from edgeblend.results import Instances
 from edgeblend.runtime.attention import AttentionLayer
-from edgeblend.runtime.backends.base import Array, Session, SessionInfo
+from edgeblend.runtime.backends.base import Session
 from edgeblend.runtime.segmenter import Segmenter
 
 TOLERANCES = {
@@ -24,28 +25,6 @@ TOLERANCES = {
 }
 """What is allowed, by how the weights are stored. A threshold may fall between two roundings, so
 not every detection can be asked for."""
-
-
-class RecordingSession:
-    """Passes through to a session and keeps a copy of its last outputs."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self.outputs: dict[str, NDArray[np.float32]] = {}
-
-    @property
-    def info(self) -> SessionInfo:
-        """What the session says of itself."""
-        return self._session.info
-
-    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, NDArray[np.float32]]:
-        """Run the session and copy what it returns."""
-        self.outputs = {name: np.array(value) for name, value in self._session.run(inputs).items()}
-        return self.outputs
-
-    def close(self) -> None:
-        """Close the session."""
-        self._session.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,12 @@ class TrainingError(EdgeBlendError):
     exit_code = 10
 
 
+class AccuracyError(EdgeBlendError):
+    """A model is less accurate than was asked for."""
+
+    exit_code = 11
+
+
 class OutputError(EdgeBlendError):
     """A result cannot be written where it was asked for; nothing was written."""
 

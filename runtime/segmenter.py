@@ -125,33 +125,40 @@ class Segmenter:
             EngineError: the engine or the device is not there, or does not take the bundle.
             InputError: an option's value is not valid.
         """
-        _check_options(precision, threads, score_threshold, paste)
-        if cache_dir is not None and Path(cache_dir).is_file():
-            raise InputError(f"{cache_dir}: is a file; compiled graphs need a folder to be kept in")
+        # What is wrong with an option is said before a bundle's bytes are verified.
+        check_engine_options(precision, threads, cache_dir)
+        _check_options(score_threshold, paste)
         bundle = path if isinstance(path, Bundle) else Bundle.load(path)
-        name = backend or bundle.manifest.target
-        if name != bundle.manifest.target:
-            raise EngineError(
-                f"{bundle.path}: made for {bundle.manifest.target!r}, not for {name!r}; "
-                f"convert the checkpoint with target {name!r}"
-            )
-        engine = load_backend(name)
-        sessions: dict[Part, Session] = {}
-        for part, graph in bundle.manifest.graphs.items():
-            options = EngineOptions(
-                device=_of_part(device, part, "device"),
-                precision=_of_part(precision, part, "precision"),
-                threads=threads,
-                cache_dir=Path(cache_dir) if cache_dir is not None else None,
-                properties=properties or {},
-            )
-            sessions[part] = engine.open_session(graph, bundle.graph_files(part), options)
+        sessions = open_sessions(
+            bundle,
+            backend=backend,
+            device=device,
+            precision=precision,
+            threads=threads,
+            cache_dir=cache_dir,
+            properties=properties,
+        )
+        return cls.from_sessions(bundle, sessions, score_threshold=score_threshold, paste=paste)
+
+    @classmethod
+    def from_sessions(
+        cls,
+        bundle: Bundle,
+        sessions: Mapping[Part, Session],
+        *,
+        score_threshold: float | None = None,
+        paste: PasteMode = "clipped",
+    ) -> Self:
+        """Return a segmenter over open sessions of a bundle, see :func:`open_sessions`; it closes them.
+
+        Options are those of :meth:`load`.
+        """
+        _check_options(score_threshold, paste)
         file = bundle.manifest.attention.file
-        attention = load_attention(bundle.file(file)) if file else None
         return cls(
             bundle.manifest,
             sessions,
-            attention=attention,
+            attention=load_attention(bundle.file(file)) if file else None,
             bundle=bundle,
             score_threshold=score_threshold,
             paste=paste,
@@ -217,7 +224,7 @@ class Segmenter:
 
         detector = spec.graphs["detector"]
         outputs = self._sessions["detector"].run({detector.inputs[0].name: prepared.canvas})
-        tensors = _by_role(detector, outputs)
+        tensors = outputs_by_role(detector, outputs)
         watch.lap("detector")
 
         levels = [
@@ -257,10 +264,8 @@ class Segmenter:
         attention = self._attend(detections, tensors)
         watch.lap("attention")
 
-        basis = spec.graphs["basis"]
-        # The detector's own output arrays go in, so that an engine can read them where they lie.
-        features = {tensor.name: outputs[_name_of(spec, tensor.level)] for tensor in basis.inputs}
-        bases = _by_role(basis, self._sessions["basis"].run(features))["bases", None]
+        features = basis_inputs(spec, outputs)
+        bases = outputs_by_role(spec.graphs["basis"], self._sessions["basis"].run(features))["bases", None]
         watch.lap("basis")
 
         rois = roi_align(bases, detections.boxes, spatial_scale=1 / spec.blend.basis_stride, output_size=size)
@@ -280,7 +285,52 @@ class Segmenter:
         return read_attention(maps, detections, spec.blend)
 
 
-def _by_role(graph: GraphSpec, outputs: Mapping[str, FloatArray]) -> dict[tuple[str, str | None], FloatArray]:
+def open_sessions(
+    bundle: Bundle,
+    *,
+    backend: str | None = None,
+    device: str | Mapping[Part, str] = "CPU",
+    precision: Precision | Mapping[Part, Precision] = "f32",
+    threads: int | None = None,
+    cache_dir: str | Path | None = None,
+    properties: Mapping[str, str] | None = None,
+) -> dict[Part, Session]:
+    """Open every graph of a bundle on an engine; options and errors are those of :meth:`Segmenter.load`."""
+    check_engine_options(precision, threads, cache_dir)
+    name = backend or bundle.manifest.target
+    if name != bundle.manifest.target:
+        raise EngineError(
+            f"{bundle.path}: made for {bundle.manifest.target!r}, not for {name!r}; "
+            f"convert the checkpoint with target {name!r}"
+        )
+    engine = load_backend(name)
+    sessions: dict[Part, Session] = {}
+    for part, graph in bundle.manifest.graphs.items():
+        options = EngineOptions(
+            device=_of_part(device, part, "device"),
+            precision=_of_part(precision, part, "precision"),
+            threads=threads,
+            cache_dir=Path(cache_dir) if cache_dir is not None else None,
+            properties=properties or {},
+        )
+        sessions[part] = engine.open_session(graph, bundle.graph_files(part), options)
+    return sessions
+
+
+def basis_inputs(manifest: Manifest, detector_outputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Return what the basis graph takes, by name: the detector's own output arrays, not copied.
+
+    So an engine can read them where they lie.
+    """
+    return {
+        tensor.name: detector_outputs[_name_of(manifest, tensor.level)]
+        for tensor in manifest.graphs["basis"].inputs
+    }
+
+
+def outputs_by_role(
+    graph: GraphSpec, outputs: Mapping[str, FloatArray]
+) -> dict[tuple[str, str | None], FloatArray]:
     """Return a graph's outputs as (C, h, w) views by role and level, whatever their layout."""
     tensors: dict[tuple[str, str | None], FloatArray] = {}
     for spec in graph.outputs:
@@ -312,18 +362,27 @@ def _check_size(size: tuple[int, int]) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-def _check_options(
+def check_engine_options(
     precision: Precision | Mapping[Part, Precision],
-    threads: int | None,
-    score_threshold: float | None,
-    paste: str,
+    threads: int | None = None,
+    cache_dir: str | Path | None = None,
 ) -> None:
+    """Refuse options that no engine takes; what a certain engine refuses shows when it opens a bundle.
+
+    Raises:
+        InputError: a precision is unknown, there are no threads, or the cache's folder is a file.
+    """
     known = get_args(Precision)
     for name in precision.values() if isinstance(precision, Mapping) else [precision]:
         if name not in known:
             raise InputError(f"unknown precision {name!r}; choose one of {', '.join(known)}")
     if threads is not None and threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}")
+    if cache_dir is not None and Path(cache_dir).is_file():
+        raise InputError(f"{cache_dir}: is a file; compiled graphs need a folder to be kept in")
+
+
+def _check_options(score_threshold: float | None, paste: str) -> None:
     if score_threshold is not None and not 0 <= score_threshold < 1:
         raise InputError(f"score_threshold must be at least 0 and below 1, got {score_threshold}")
     if paste not in ("clipped", "unclipped"):

@@ -3,6 +3,7 @@ import io
 import json
 import math
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -199,7 +200,7 @@ def random_boxes(random, count):
     return np.hstack([corner, corner + random.uniform(8, 60, (count, 2))]).astype(np.float32)
 
 
-def random_case(folder, random):
+def random_case(folder, random, *, shift=2.0, least=0.3):
     """A file with crowds and objects of all sizes, and its objects again, moved and relabelled, as found."""
     images, annotations, predictions = [], [], {}
     for number in range(1, 31):
@@ -221,7 +222,9 @@ def random_case(folder, random):
                     "segmentation": whole_rle(ring) if crowd else [ring.tolist()],
                 }
             )
-        moved = np.clip(boxes + random.normal(0, 2, boxes.shape), 0, [160, 120, 160, 120]).astype(np.float32)
+        moved = np.clip(boxes + random.normal(0, shift, boxes.shape), 0, [160, 120, 160, 120]).astype(
+            np.float32
+        )
         every = np.concatenate([moved, random_boxes(random, 3)])
         changed = np.concatenate([labels, random.integers(0, 3, 3)])
         changed = np.where(random.random(len(every)) < 0.1, 0, changed)
@@ -230,7 +233,7 @@ def random_case(folder, random):
             scores=random.random(len(every), np.float32),
             classes=changed.astype(np.int64),
             class_names=("a", "b", "c"),
-            mask_probs=random.uniform(0.3, 1, (len(every), 7, 7)).astype(np.float32),
+            mask_probs=random.uniform(least, 1, (len(every), 7, 7)).astype(np.float32),
             mask_boxes=every,
             frame_size=SIZE,
         )
@@ -269,6 +272,75 @@ def test_parity_with_pycocotools(tmp_path, seed):
             evaluation.summarize()
         got = [ours.ap, ours.ap50, ours.ap75, ours.ap_small, ours.ap_medium, ours.ap_large]
         assert got == pytest.approx(100 * evaluation.stats[:6], abs=1e-6)
+        assert ours.ar == pytest.approx(100 * evaluation.stats[8], abs=1e-6)
         per_class = 100 * evaluation.eval["precision"][..., 0, 2].mean(axis=(0, 1))
         assert list(ours.per_class.values()) == pytest.approx(per_class, abs=1e-6)
         assert 5 < ours.ap < 95
+
+
+def band_of(mask):
+    """A mask's boundary: its pixels within 2% of the diagonal (4 here) of one outside, as a king moves."""
+    padded = np.pad(mask, 4)
+    inner = np.ones_like(mask)
+    for down in range(9):
+        for right in range(9):
+            inner &= padded[down : down + SIZE[0], right : right + SIZE[1]]
+    return mask & ~inner
+
+
+def test_boundary_parity(tmp_path):
+    """pycocotools with the overlap of Boundary IoU in place of its own."""
+    coco = pytest.importorskip("pycocotools.coco")
+    cocoeval = pytest.importorskip("pycocotools.cocoeval")
+    api = pytest.importorskip("pycocotools.mask")
+
+    class BoundaryEvaluation(cocoeval.COCOeval):
+        def computeIoU(self, image, category):  # noqa: N802
+            whole = super().computeIoU(image, category)
+            if not len(whole):
+                return whole
+            truth = self._gts[image, category]
+            found = sorted(self._dts[image, category], key=lambda record: -record["score"])
+            bands = [
+                [api.encode(np.asfortranarray(band_of(api.decode(r["segmentation"])))) for r in records]
+                for records in (found, truth)
+            ]
+            crowd = np.array([record["iscrowd"] for record in truth])
+            return np.where(crowd, whole, np.minimum(whole, api.iou(*bands, crowd)))
+
+    content, predictions = random_case(tmp_path, np.random.default_rng(3), shift=0.5, least=0.6)
+    path = tmp_path / "val.json"
+    path.write_text(json.dumps(content))
+    accuracy = measure_accuracy(read_coco(path), predictions, boundary=True)
+    records = [r for i, found_ in predictions.items() for r in found_.to_coco(i, category_ids=[10, 20, 30])]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = coco.COCO(str(path))
+        results = truth.loadRes([{k: v for k, v in record.items() if k != "bbox"} for record in records])
+        evaluation = BoundaryEvaluation(truth, results, "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    ours = accuracy.boundary
+    got = [ours.ap, ours.ap50, ours.ap75, ours.ap_small, ours.ap_medium, ours.ap_large]
+    assert got == pytest.approx(100 * evaluation.stats[:6], abs=1e-6)
+    assert 5 < ours.ap < accuracy.mask.ap - 5
+
+
+def test_a_boundary_by_hand(tmp_path):
+    # The diagonal is 200, so the bands are 4 wide. Masks of 40x40 and, 1 further in on each side, 38x38:
+    # 38^2 / 40^2 = 0.9025. Bands of 40^2 - 32^2 = 576 and 38^2 - 30^2 = 544 meet in 38^2 - 32^2 = 420:
+    # 420 / (576 + 544 - 420) = 0.6, which is reached at the thresholds 0.50, 0.55 and 0.60 alone.
+    within = (11, 11, 49, 49)
+    crisp = np.ones((1, 38, 38), np.float32)  # a cell a pixel
+    predictions = {5: replace(found(A, mask_boxes=[within]), mask_probs=crisp)}
+    truth = dataset(tmp_path, [thing(1, A)])
+    accuracy = measure_accuracy(truth, predictions, boundary=True)
+    assert accuracy.mask.ap == pytest.approx(90)
+    assert accuracy.boundary.ap == pytest.approx(30)
+    assert measure_accuracy(truth, predictions).boundary is None
+
+
+def test_recall_by_hand(tmp_path):
+    # One of two found; a false one beside it costs precision and no recall.
+    accuracy = measure_accuracy(dataset(tmp_path, [thing(1, A), thing(2, B)]), {5: found((0, 60, 20, 90), A)})
+    assert (accuracy.box.ar, accuracy.mask.ar) == pytest.approx((50, 50))

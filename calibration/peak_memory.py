@@ -1,0 +1,98 @@
+"""How much memory it takes to run a bundle, measured in a process that does nothing else.
+
+``python -m edgeblend.calibration.peak_memory BUNDLE PICTURE...`` is that process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeblend.errors import EdgeBlendError, EngineError
+from edgeblend.runtime.backends.base import Precision
+
+
+def measure_peak_memory(
+    bundle: Path,
+    pictures: Sequence[Path],
+    *,
+    device: str = "CPU",
+    precision: Precision = "f32",
+    threads: int | None = None,
+) -> int | None:
+    """Return the peak resident memory, in bytes, of a new process that loads a bundle and segments pictures.
+
+    It includes the interpreter, NumPy, OpenCV and the engine, and not what lies on another device than the
+    CPU. None where the system does not tell.
+
+    Raises:
+        EngineError: the process failed, with its own last words or its signal.
+    """
+    options = ["--device", device, "--precision", precision]
+    options += ["--threads", str(threads)] if threads is not None else []
+    command = [sys.executable, "-m", "edgeblend.calibration.peak_memory", *options, "--", str(bundle)]
+    done = subprocess.run([*command, *map(str, pictures)], capture_output=True, text=True, errors="replace")
+    if done.returncode < 0:
+        raise EngineError(f"{bundle}: running it ends the process with {_signal_name(-done.returncode)}")
+    if done.returncode:
+        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise EngineError(words[-1])
+    told = done.stdout.strip().splitlines()[-1]  # an engine may have printed something before
+    return int(told) if told != "unknown" else None
+
+
+def peak_resident_bytes() -> int | None:
+    """Return the peak resident memory of this process; None where the system does not tell."""
+    try:
+        # Not getrusage: there a process inherits the peak of the one that started it.
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        pass
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Load a bundle, segment pictures, and print this process's peak memory in bytes."""
+    from edgeblend.runtime.images import read_image
+    from edgeblend.runtime.segmenter import Segmenter
+
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("pictures", type=Path, nargs="+")
+    parser.add_argument("--device", default="CPU")
+    parser.add_argument("--precision", default="f32")
+    parser.add_argument("--threads", type=int)
+    args = parser.parse_args(argv)
+    try:
+        with Segmenter.load(
+            args.bundle, device=args.device, precision=args.precision, threads=args.threads
+        ) as segmenter:
+            for picture in args.pictures:
+                segmenter(read_image(picture))
+    except EdgeBlendError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return error.exit_code
+    peak = peak_resident_bytes()
+    print("unknown" if peak is None else peak)
+    return 0
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from edgeblend.calibration.recording import RecordingSession, run_graphs
+from edgeblend.runtime.segmenter import Segmenter, open_sessions
+
+pytest.importorskip("openvino")
+
+
+@pytest.fixture(scope="module")
+def sessions(tiny_bundle):
+    return open_sessions(tiny_bundle)
+
+
+def test_a_recording_segmenter_finds_the_same(tiny_bundle, photograph):
+    recording = {part: RecordingSession(session) for part, session in open_sessions(tiny_bundle).items()}
+    with Segmenter.load(tiny_bundle) as plain, Segmenter.from_sessions(tiny_bundle, recording) as recorded:
+        assert recorded.info == plain.info
+        expected, actual = plain(photograph), recorded(photograph)
+    np.testing.assert_array_equal(actual.mask_probs, expected.mask_probs)
+    graphs = tiny_bundle.manifest.graphs
+    for part, session in recording.items():
+        assert set(session.outputs) == {spec.name for spec in graphs[part].outputs}
+
+
+def test_what_was_recorded_is_not_overwritten(tiny_bundle, photograph):
+    recording = {part: RecordingSession(session) for part, session in open_sessions(tiny_bundle).items()}
+    segmenter = Segmenter.from_sessions(tiny_bundle, recording)
+    segmenter(photograph)
+    bases = recording["basis"].outputs["bases"]
+    before = bases.copy()
+    segmenter(photograph[:, ::-1])
+    np.testing.assert_array_equal(bases, before)
+    assert not np.array_equal(recording["basis"].outputs["bases"], before)
+
+
+def test_every_output_by_role_and_level(tiny_bundle, sessions, photograph):
+    outputs = run_graphs(sessions, tiny_bundle.manifest, photograph)
+    graphs = tiny_bundle.manifest.graphs
+    assert list(outputs) == [
+        (part, spec.role, spec.level) for part in graphs for spec in graphs[part].outputs
+    ]
+    assert all(value.ndim == 3 for value in outputs.values())
+    assert outputs["detector", "cls_logits", "p3"].shape[0] == 3  # classes
+    assert outputs["basis", "bases", None].shape[0] == 4
+
+
+def test_the_bases_are_those_of_the_segmenter(tiny_bundle, sessions, photograph):
+    recording = {part: RecordingSession(session) for part, session in sessions.items()}
+    assert len(Segmenter.from_sessions(tiny_bundle, recording)(photograph)) > 0
+    outputs = run_graphs(sessions, tiny_bundle.manifest, photograph)
+    np.testing.assert_array_equal(outputs["basis", "bases", None], recording["basis"].outputs["bases"][0])
+
+
+def test_the_bases_are_there_where_nothing_is_detected(tiny_bundle, sessions):
+    grey = np.full((64, 64, 3), 100, np.uint8)
+    with Segmenter.load(tiny_bundle, score_threshold=0.999) as segmenter:
+        assert len(segmenter(grey)) == 0
+    assert np.isfinite(run_graphs(sessions, tiny_bundle.manifest, grey)["basis", "bases", None]).all()
+
+
+def test_outputs_are_copies(tiny_bundle, sessions, photograph):
+    first = run_graphs(sessions, tiny_bundle.manifest, photograph)
+    before = {key: value.copy() for key, value in first.items()}
+    run_graphs(sessions, tiny_bundle.manifest, photograph[:, ::-1])
+    for key, value in before.items():
+        np.testing.assert_array_equal(first[key], value)
