@@ -84,6 +84,7 @@ def draft_manifest(config: ModelConfig, name: str, checkpoint: Path, options: Co
             matched=0,
             lowest_mask_iou=None,
         ),
+        quantization=None,
     )
 
 

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from edgeblend.errors import (
+    AccuracyError,
     BundleError,
     CheckpointError,
     ConfigError,
@@ -24,7 +25,11 @@ from edgeblend.errors import (
 
 if TYPE_CHECKING:
     from edgeblend.bundle import Bundle
+    from edgeblend.calibration.compare import compare
     from edgeblend.converters.convert import convert
+    from edgeblend.converters.quantize.quantize import quantize
+    from edgeblend.converters.quantize.sensitivity import measure_sensitivity
+    from edgeblend.recipe import Recipe
     from edgeblend.results import Instances
     from edgeblend.runtime.images import read_image
     from edgeblend.runtime.segmenter import Segmenter
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from edgeblend.training.run import train
 
 __all__ = [
+    "AccuracyError",
     "Augmentation",
     "Bundle",
     "BundleError",
@@ -43,11 +49,15 @@ __all__ = [
     "InputError",
     "Instances",
     "OutputError",
+    "Recipe",
     "Segmenter",
     "TrainingError",
     "TrainingOptions",
     "__version__",
+    "compare",
     "convert",
+    "measure_sensitivity",
+    "quantize",
     "read_image",
     "train",
 ]
@@ -61,9 +71,13 @@ _LAZY = {
     "Augmentation": "edgeblend.training.options",
     "Bundle": "edgeblend.bundle",
     "Instances": "edgeblend.results",
+    "Recipe": "edgeblend.recipe",
     "Segmenter": "edgeblend.runtime.segmenter",
     "TrainingOptions": "edgeblend.training.options",
+    "compare": "edgeblend.calibration.compare",
     "convert": "edgeblend.converters.convert",
+    "measure_sensitivity": "edgeblend.converters.quantize.sensitivity",
+    "quantize": "edgeblend.converters.quantize.quantize",
     "read_image": "edgeblend.runtime.images",
     "train": "edgeblend.training.run",
 }

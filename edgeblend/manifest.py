@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 import msgspec
 
 from edgeblend.errors import BundleError
+from edgeblend.recipe import Recipe
 from edgeblend.spec import BlendSpec, DecodeSpec, InputSpec, PanopticSpec, Struct
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -50,8 +51,9 @@ class GraphSpec(Struct, frozen=True):
 
     format: str
     """Such as ``openvino-ir``."""
-    precision: Literal["fp32", "fp16"]
-    """How the weights are stored; what they are computed in is chosen when the bundle is opened."""
+    precision: Literal["fp32", "fp16", "int8"]
+    """How the weights are stored. ``int8`` is also what most layers are computed in; what others are computed
+    in is chosen when the bundle is opened."""
     files: tuple[FileSpec, ...]
     """The first is the one an engine opens."""
     inputs: tuple[TensorSpec, ...]
@@ -116,6 +118,75 @@ class VerificationSpec(Struct, frozen=True):
     """Over the matched detections; None without any."""
 
 
+class CalibrationSpec(Struct, frozen=True):
+    """The frames that ranges were measured on."""
+
+    source: str
+    """Where they come from, in words."""
+    frames: int
+    seen: int
+    """Frames that they were chosen from, without the unreadable."""
+    unreadable: int
+    near_duplicates: int
+    """How many were left out for looking like another."""
+    seed: int
+    sha256: Sha256
+    """Of the pixels of all chosen frames."""
+
+
+class TensorNoise(Struct, frozen=True):
+    """How much of an output is quantization noise."""
+
+    graph: Part
+    tensor: str
+    sqnr_db: float | None
+    """Power of the float bundle's values over that of the difference, in decibels; None if there is none."""
+
+
+class AgreementSpec(Struct, frozen=True):
+    """How far the quantized bundle finds what the float one finds, on calibration frames."""
+
+    frames: int
+    agreement: float
+    """0 to 100; ``docs/quantization.md`` defines it."""
+    tensors: tuple[TensorNoise, ...]
+
+
+class SearchStep(Struct, frozen=True):
+    """One model that a search measured."""
+
+    graph: Part
+    drop: float
+    """Against the float bundle, in points of ``SearchSpec.metric``."""
+    returned: tuple[str, ...]
+    """Layers that this step returned to float."""
+    float_layers: int
+    """How many of the graph's layers are in float now."""
+
+
+class SearchSpec(Struct, frozen=True):
+    """What a search for layers to keep in float tried."""
+
+    metric: Literal["average precision", "agreement"]
+    pictures: int
+    max_drop: float
+    drop: float
+    """Of the bundle as it is."""
+    steps: tuple[SearchStep, ...]
+
+
+class QuantizationSpec(Struct, frozen=True):
+    """How a bundle was quantized, and what that cost."""
+
+    recipe: Recipe
+    calibration: CalibrationSpec
+    float_layers: dict[Part, tuple[str, ...]]
+    """Layers of each quantized graph that stayed in float, by their names in the checkpoint."""
+    quantized_layers: dict[Part, int]
+    measured: AgreementSpec
+    search: SearchSpec | None
+
+
 class Manifest(Struct, frozen=True):
     """Everything a runtime must know of a bundle besides its graphs."""
 
@@ -136,6 +207,9 @@ class Manifest(Struct, frozen=True):
     tools: dict[str, str]
     """Versions of what made the bundle."""
     verification: VerificationSpec
+    """Of the float graphs, also in a bundle that was quantized from them."""
+    quantization: QuantizationSpec | None
+    """None for a bundle in float."""
 
     @property
     def files(self) -> tuple[FileSpec, ...]:
@@ -197,6 +271,8 @@ def _check_consistency(manifest: Manifest, source: str) -> None:
         problems.append(f"{len(manifest.things)} class names for {manifest.decode.num_classes} classes")
     if not manifest.decode.levels:
         problems.append("no pyramid levels")
+    if any(graph.precision == "int8" for graph in manifest.graphs.values()) and not manifest.quantization:
+        problems.append("int8 graphs need to say how they were quantized")
     problems += _missing_tensors(manifest)
     if problems:
         raise BundleError(f"{source}: not a valid manifest: {'; '.join(problems)}")

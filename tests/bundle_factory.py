@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
+
+import msgspec
+import numpy as np
 
 from edgeblend.bundle import describe_file, stage_bundle
 from edgeblend.manifest import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
+    AgreementSpec,
     AttentionSpec,
+    CalibrationSpec,
     GraphSpec,
     Manifest,
     Part,
+    QuantizationSpec,
+    SearchSpec,
+    SearchStep,
     SourceSpec,
     TensorError,
+    TensorNoise,
     TensorSpec,
     ToleranceSpec,
     VerificationSpec,
     encode_manifest,
 )
+from edgeblend.recipe import Recipe
 from edgeblend.spec import BlendSpec, DecodeSpec, InputSpec, LevelSpec
 
 HEAD_ROLES = ("cls_logits", "box_reg", "centerness", "attention_features")
@@ -66,7 +77,46 @@ def make_manifest(graphs: dict[Part, GraphSpec], attention: AttentionSpec) -> Ma
             matched=3,
             lowest_mask_iou=1.0,
         ),
+        quantization=None,
     )
+
+
+def make_quantization(**changes: object) -> QuantizationSpec:
+    """Return what a manifest says of a detector in INT8 but for one layer; ``changes`` are fields of it."""
+    made = QuantizationSpec(
+        recipe=Recipe(name="int8", basis="fp32", float_roles=("box_reg",)),
+        calibration=CalibrationSpec(
+            source="the 12 pictures of street/",
+            frames=9,
+            seen=11,
+            unreadable=1,
+            near_duplicates=2,
+            seed=3,
+            sha256="1" * 64,
+        ),
+        float_layers={"detector": ("head.bbox_pred",)},
+        quantized_layers={"detector": 6},
+        measured=AgreementSpec(
+            frames=9,
+            agreement=97.25,
+            tensors=(
+                TensorNoise(graph="detector", tensor="cls_logits_p3", sqnr_db=31.5),
+                TensorNoise(graph="detector", tensor="box_reg_p3", sqnr_db=28.25),
+                TensorNoise(graph="basis", tensor="bases", sqnr_db=None),
+            ),
+        ),
+        search=SearchSpec(
+            metric="agreement",
+            pictures=9,
+            max_drop=3.0,
+            drop=2.75,
+            steps=(
+                SearchStep(graph="detector", drop=4.5, returned=(), float_layers=0),
+                SearchStep(graph="detector", drop=2.75, returned=("head.bbox_pred",), float_layers=1),
+            ),
+        ),
+    )
+    return msgspec.structs.replace(made, **changes)
 
 
 def write_tiny_bundle(out: Path) -> Path:
@@ -101,3 +151,31 @@ def edit_manifest(folder: Path, **changes: object) -> None:
     """Overwrite top-level fields of a bundle folder's manifest."""
     path = folder / MANIFEST_NAME
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def rehash(folder: Path, name: str) -> None:
+    """Make a bundle's manifest agree again with a graph's file that was changed."""
+    path = folder / MANIFEST_NAME
+    manifest = json.loads(path.read_text())
+    spec = describe_file(folder / name)
+    for graph in manifest["graphs"].values():
+        for file in graph["files"]:
+            if file["name"] == name:
+                file.update(size=spec.size, sha256=spec.sha256)
+    path.write_text(json.dumps(manifest))
+
+
+def add_noise(graph: Path, weights: Path, random: np.random.Generator, *, scale: float = 0.2) -> None:
+    """Add noise to every convolution of an OpenVINO graph in float32."""
+    data = bytearray(weights.read_bytes())
+    constants = [
+        layer.find("data").attrib
+        for layer in ElementTree.parse(graph).iter("layer")
+        if layer.get("type") == "Const"
+    ]
+    for constant in constants:
+        if constant["element_type"] == "f32" and constant["shape"].count(",") == 3:
+            count = int(constant["size"]) // 4
+            values = np.frombuffer(data, np.float32, count, int(constant["offset"]))
+            values += (scale * values.std() * random.normal(size=count)).astype(np.float32)
+    weights.write_bytes(data)

@@ -17,7 +17,7 @@ import edgeblend
 
 LAYERS = (
     ("edgeblend.errors", "edgeblend.spec", "edgeblend.classes", "edgeblend.manifest", "edgeblend.masks")
-    + ("edgeblend.results", "edgeblend.bundle", "edgeblend.demo_data"),
+    + ("edgeblend.recipe", "edgeblend.results", "edgeblend.bundle", "edgeblend.demo_data"),
     ("edgeblend.runtime",),
     ("edgeblend.calibration",),
     ("edgeblend.converters",),
@@ -31,7 +31,12 @@ MODEL_MAY_IMPORT = ("edgeblend.errors", "edgeblend.spec", "edgeblend.model")
 OUTSIDE = {
     "torch": ("edgeblend.model", "edgeblend.converters", "edgeblend.training"),
     "yaml": ("edgeblend.model", "edgeblend.training"),
-    "openvino": ("edgeblend.runtime.backends.openvino", "edgeblend.converters.openvino"),
+    "openvino": (
+        "edgeblend.runtime.backends.openvino",
+        "edgeblend.converters.openvino",
+        "edgeblend.converters.quantize",
+    ),
+    "nncf": ("edgeblend.converters.quantize.nncf",),
 }
 """Packages that only these modules may import, wherever in them; others may not at all."""
 

@@ -47,7 +47,7 @@ class SessionInfo:
     device_name: str
     """Such as the processor's name."""
     precision: str
-    """What the graph is computed in, such as ``f32``."""
+    """What the graph is computed in, such as ``f32``; ``int8+f32``: layers in INT8, the rest in float32."""
     threads: int | None
     """CPU threads; None where that means nothing."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from edgeblend.runtime.backends.base import (
 
 _HINT = "INFERENCE_PRECISION_HINT"
 _PRECISIONS = {"f32": ov.Type.f32, "bf16": ov.Type.bf16, "f16": ov.Type.f16}
+_LAYERS = ("Convolution", "MatMul", "FullyConnected")
+_INT8 = ("i8", "u8")
 _PRECISION_NAMES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
@@ -59,13 +62,39 @@ def open_session(graph: GraphSpec, files: Sequence[Path], options: EngineOptions
     try:
         model = core.read_model(files[0])
         compiled = core.compile_model(model, options.device, _properties(options))
-        info = _session_info(core, compiled, options)
+        info = _session_info(core, compiled)
     except RuntimeError as error:
         raise EngineError(
             f"OpenVINO cannot compile {files[0].name} for {options.device}: {_first_line(error)}"
         ) from error
     _check_precision(info, options)
-    return OpenVinoSession(compiled, info)
+    return OpenVinoSession(
+        compiled, _with_int8(compiled, info, options) if graph.precision == "int8" else info
+    )
+
+
+def compile_model(model: ov.Model) -> ov.CompiledModel:
+    """Compile a graph that lies in no file, as :func:`open_session` does with its default options."""
+    return _core().compile_model(model, "CPU", _properties(EngineOptions()))
+
+
+def compiled_session(compiled: ov.CompiledModel) -> OpenVinoSession:
+    """Return a session over a graph that is compiled already."""
+    return OpenVinoSession(compiled, _session_info(_core(), compiled))
+
+
+def layer_precisions(compiled: ov.CompiledModel) -> dict[str, str]:
+    """Return what each convolution and matrix product really runs in, such as ``f32`` or ``u8``, by its name.
+
+    As the engine says after fusing; a layer whose name was fused into another's goes by both.
+    """
+    found = {}
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        facts = node.get_rt_info()
+        if facts["layerType"].astype(str) in _LAYERS:
+            precision = facts["runtimePrecision"].astype(str)
+            found.update(dict.fromkeys(facts["originalLayersNames"].astype(str).split(","), precision))
+    return found
 
 
 def engine_info() -> EngineInfo:
@@ -118,7 +147,7 @@ def _properties(options: EngineOptions) -> dict[str, Any]:
     return {**properties, **options.properties}
 
 
-def _session_info(core: ov.Core, compiled: ov.CompiledModel, options: EngineOptions) -> SessionInfo:
+def _session_info(core: ov.Core, compiled: ov.CompiledModel) -> SessionInfo:
     devices = list(compiled.get_property("EXECUTION_DEVICES"))
     supported = set(compiled.get_property("SUPPORTED_PROPERTIES"))
     precision = compiled.get_property(_HINT).get_type_name() if _HINT in supported else "unknown"
@@ -140,6 +169,18 @@ def _check_precision(info: SessionInfo, options: EngineOptions) -> None:
             f"device {info.device} computes in {info.precision} when asked for {options.precision}; "
             f"ask for {info.precision}, or for 'engine' to accept whatever it takes"
         )
+
+
+def _with_int8(compiled: ov.CompiledModel, info: SessionInfo, options: EngineOptions) -> SessionInfo:
+    """Return the info of a quantized graph, whose layers may fall back to float one by one without a word."""
+    if any(precision in _INT8 for precision in layer_precisions(compiled).values()):
+        return replace(info, precision=f"int8+{info.precision}")
+    if options.precision == "engine":
+        return info
+    raise EngineError(
+        f"device {info.device} computes none of this int8 graph's layers in int8, but all in "
+        f"{info.precision}; take the float bundle there, or ask for 'engine' to accept it"
+    )
 
 
 def _version() -> str:

@@ -24,13 +24,13 @@ def test_what_is_written_is_what_is_read(folder: Path) -> None:
 
 def test_an_unknown_schema_version_says_both(folder: Path) -> None:
     edit_manifest(folder, schema_version=7)
-    with pytest.raises(BundleError, match=r"schema version 7 is not .* reads version 1"):
+    with pytest.raises(BundleError, match=r"schema version 7 is not .* reads version 2"):
         Bundle.load(folder)
 
 
 def test_a_newer_version_is_told_before_its_unknown_fields(folder: Path) -> None:
-    edit_manifest(folder, schema_version=2, novelty=True)
-    with pytest.raises(BundleError, match="schema version 2"):
+    edit_manifest(folder, schema_version=3, novelty=True)
+    with pytest.raises(BundleError, match="schema version 3"):
         Bundle.load(folder)
 
 

@@ -1,0 +1,1 @@
+"""Float bundles to integer ones: recipes, calibration, one file a toolkit."""

@@ -1,0 +1,75 @@
+"""What each graph is calibrated on: what it meets when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from edgeblend.calibration.frames import Frame
+from edgeblend.manifest import Manifest
+from edgeblend.runtime.backends.base import Array, Session
+from edgeblend.runtime.decode import LevelOutputs, decode
+from edgeblend.runtime.preprocess import preprocess
+from edgeblend.runtime.segmenter import basis_inputs, outputs_by_role
+
+
+class Frames(Protocol):
+    """Calibration frames: they can be gone through again and again, and are decoded one at a time."""
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def __len__(self) -> int: ...
+
+
+class DetectorFeed:
+    """The canvases of frames, through the runtime's own preprocessing."""
+
+    def __init__(self, frames: Frames, manifest: Manifest) -> None:
+        self._frames, self._manifest = frames, manifest
+
+    def __iter__(self) -> Iterator[dict[str, Array]]:
+        name = self._manifest.graphs["detector"].inputs[0].name
+        for frame in self._frames:
+            yield {name: preprocess(frame.picture, self._manifest.input).canvas}
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+
+class BasisFeed:
+    """What a detector really hands to the basis graph: its own outputs.
+
+    Of frames on which it detects something, since the graph does not run on others; where it detects nothing
+    on any frame, of all.
+    """
+
+    def __init__(self, frames: Frames, manifest: Manifest, detector: Session) -> None:
+        self._canvases, self._manifest, self._detector = DetectorFeed(frames, manifest), manifest, detector
+        self._count: int | None = None
+        self._all = False
+
+    def __iter__(self) -> Iterator[dict[str, Array]]:
+        len(self)  # decides whether frames without detections are left out
+        for canvas in self._canvases:
+            outputs = self._detector.run(canvas)
+            if self._all or self._detects(outputs):
+                # The session's next run overwrites what it returned.
+                yield {name: np.array(value) for name, value in basis_inputs(self._manifest, outputs).items()}
+
+    def __len__(self) -> int:
+        if self._count is None:
+            self._count = sum(self._detects(self._detector.run(canvas)) for canvas in self._canvases)
+            if self._count == 0:
+                self._all, self._count = True, len(self._canvases)
+        return self._count
+
+    def _detects(self, outputs: dict[str, Array]) -> bool:
+        spec = self._manifest
+        tensors = outputs_by_role(spec.graphs["detector"], outputs)
+        levels = [
+            LevelOutputs(*(tensors[role, level.name] for role in ("cls_logits", "box_reg", "centerness")))
+            for level in spec.decode.levels
+        ]
+        return len(decode(levels, spec.decode)) > 0

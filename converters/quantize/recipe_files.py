@@ -1,0 +1,87 @@
+"""Recipes by name or from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from importlib.resources import files
+from math import isfinite
+from pathlib import Path
+
+import msgspec
+
+from edgeblend.errors import InputError
+from edgeblend.recipe import Recipe
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Return the names of the recipes that come with edgeblend."""
+    folder = files("edgeblend.converters.quantize") / "recipes"
+    return tuple(sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".json")))
+
+
+def load_recipe(recipe: str | Path | Recipe) -> Recipe:
+    """Return a recipe by its name, from a JSON file, or as it was handed in.
+
+    Raises:
+        InputError: there is no such recipe or file, or it has an unknown key or a wrong value.
+    """
+    if isinstance(recipe, Recipe):
+        return _checked(recipe)
+    if str(recipe) in recipe_names():
+        file = files("edgeblend.converters.quantize") / "recipes" / f"{recipe}.json"
+        return _decode(file.read_bytes(), str(recipe))
+    path = Path(recipe)
+    if not path.is_file():
+        raise InputError(
+            f"{recipe}: no such recipe; expected {', '.join(recipe_names())}, or a JSON file with one"
+        )
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    return _decode(data, str(path))
+
+
+def check_layer_patterns(recipe: Recipe, names: Iterable[str]) -> None:
+    """Refuse a recipe that names a layer which none of the graphs has.
+
+    Args:
+        recipe: what was asked for.
+        names: of the layers of all graphs.
+
+    Raises:
+        InputError: with the names that come closest.
+    """
+    known = list(names)
+    for pattern in recipe.float_layers:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            close = get_close_matches(pattern, known, n=3, cutoff=0.3)
+            raise InputError(
+                f"recipe {recipe.name!r} keeps {pattern!r} in float, but no layer is called that"
+                + (f"; close are {', '.join(close)}" if close else "")
+                + " (`edgeblend sensitivity` lists them all)"
+            )
+
+
+def _decode(data: bytes, source: str) -> Recipe:
+    try:
+        return msgspec.json.decode(data, type=Recipe)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _not_a_recipe(source, error) from None
+
+
+def _checked(recipe: Recipe) -> Recipe:
+    """Return a recipe that was made in Python, where nothing has looked at its values."""
+    try:
+        msgspec.convert(msgspec.to_builtins(recipe), Recipe)
+    except msgspec.ValidationError as error:
+        raise _not_a_recipe(f"recipe {recipe.name!r}", error) from None
+    if recipe.float_below_db is not None and not isfinite(recipe.float_below_db):
+        raise InputError(f"recipe {recipe.name!r}: expected finite decibels, got {recipe.float_below_db}")
+    return recipe
+
+
+def _not_a_recipe(source: str, error: Exception) -> InputError:
+    return InputError(f"{source}: not a recipe: {error}; its keys are {', '.join(Recipe.__struct_fields__)}")

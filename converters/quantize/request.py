@@ -1,0 +1,59 @@
+"""What can be refused before the long work starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeblend.bundle import Bundle, check_output
+from edgeblend.converters.quantize.recipe_files import check_layer_patterns, load_recipe
+from edgeblend.converters.quantize.search import check_search
+from edgeblend.converters.quantize.toolkits import FloatModel, Toolkit, load_toolkit
+from edgeblend.errors import InputError
+from edgeblend.manifest import Part
+from edgeblend.recipe import Recipe
+
+PARTS: tuple[Part, ...] = ("detector", "basis")
+"""In the order in which they are quantized: the basis graph is calibrated on the detector in INT8."""
+
+
+def check_request(
+    bundle: str | Path | Bundle,
+    out: Path,
+    *,
+    recipe: str | Path | Recipe,
+    max_drop: float | None,
+    images: str | Path | None,
+    annotations: str | Path | None,
+    overwrite: bool,
+) -> tuple[Bundle, Recipe, Toolkit, dict[Part, FloatModel]]:
+    """Refuse what can be refused before any frame is read, as :func:`quantize` does.
+
+    Returns:
+        The float bundle, the recipe, what quantizes, and the graphs.
+    """
+    recipe = load_recipe(recipe)
+    if "int8" not in (recipe.detector, recipe.basis):
+        raise InputError(f"recipe {recipe.name!r} leaves both graphs in float: nothing is left to quantize")
+    check_output(out, overwrite=overwrite)
+    check_search(max_drop, images, annotations)
+    source = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+    check_source(source)
+    toolkit = load_toolkit(recipe, source.manifest)
+    models = {part: toolkit.read_model(source.graph_files(part)) for part in PARTS}
+    check_layer_patterns(recipe, [name for model in models.values() for name in toolkit.layer_names(model)])
+    return source, recipe, toolkit, models
+
+
+def check_source(source: Bundle) -> None:
+    """Refuse a bundle that is not in float32, with an InputError."""
+    if source.manifest.quantization is not None:
+        raise InputError(
+            f"{source.path}: is quantized already, with the recipe "
+            f"{source.manifest.quantization.recipe.name!r}; quantize the float bundle that it was made from"
+        )
+    for part, graph in source.manifest.graphs.items():
+        if graph.precision != "fp32":
+            raise InputError(
+                f"{source.path}: the weights of the {part} graph were rounded to {graph.precision}; "
+                "quantize a bundle in fp32"
+            )

@@ -1,0 +1,265 @@
+"""A search for the layers that have to stay in float for a quantized bundle to lose no more than it may."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeblend.bundle import Bundle
+from edgeblend.calibration.accuracy import Accuracy, measure_accuracy
+from edgeblend.calibration.agreement_totals import AgreementTotals, compare_instances, totals_of
+from edgeblend.calibration.coco import CocoDataset, read_coco, read_picture
+from edgeblend.calibration.compare_report import judged_drop
+from edgeblend.calibration.sampling import CalibrationSet, sample_frames
+from edgeblend.converters.quantize.measure import bare_segmenter
+from edgeblend.converters.quantize.toolkits import FloatModel, SizedItems, Toolkit
+from edgeblend.errors import AccuracyError, InputError
+from edgeblend.manifest import Manifest, Part, SearchSpec, SearchStep
+from edgeblend.recipe import Recipe
+from edgeblend.results import Instances
+from edgeblend.runtime.backends.base import Session
+
+DETECTOR_SHARE = 0.8
+"""Of the drop that is allowed: the detector is searched first, and what it leaves is the basis graph's."""
+
+Metric = Literal["average precision", "agreement"]
+
+
+class Pictures(Protocol):
+    """Pictures by position."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, positions: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """Yield (H, W, 3) uint8 BGR pictures in order of their position."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPictures:
+    """The pictures of a data set."""
+
+    dataset: CocoDataset
+
+    def __len__(self) -> int:
+        return len(self.dataset.images)
+
+    def read(self, positions: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """See :class:`Pictures`."""
+        return (read_picture(self.dataset.images[position]) for position in sorted(positions))
+
+
+@dataclass(frozen=True, slots=True)
+class SampledPictures:
+    """Frames without labels."""
+
+    frames: CalibrationSet
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def read(self, positions: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """See :class:`Pictures`."""
+        wanted = set(positions)
+        return (frame.picture for position, frame in enumerate(self.frames) if position in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What the float bundle finds on the pictures that drops are measured on."""
+
+    source: Bundle
+    pictures: LabelledPictures | SampledPictures
+    expected: tuple[Instances, ...]
+    """Of each picture."""
+    accuracy: Accuracy | None
+    """None without labels."""
+
+    @property
+    def metric(self) -> Metric:
+        """What a drop is measured in."""
+        return "agreement" if self.accuracy is None else "average precision"
+
+    def drop(
+        self, manifest: Manifest, sessions: Mapping[Part, Session], positions: Sequence[int] | None = None
+    ) -> tuple[float, list[float]]:
+        """Return how much sessions lose against the float bundle, and the agreement on each picture.
+
+        Average precision means little on a few pictures, so the drop of a part of them is one of agreement.
+
+        Args:
+            manifest: describes the sessions.
+            sessions: one a part.
+            positions: of pictures; None: all.
+        """
+        chosen = sorted(positions) if positions is not None else list(range(len(self.pictures)))
+        segmenter = bare_segmenter(self.source, manifest, sessions)
+        found = [segmenter(picture) for picture in self.pictures.read(chosen)]
+        each = [
+            totals_of(compare_instances(self.expected[position], instances))
+            for position, instances in zip(chosen, found, strict=True)
+        ]
+        accuracy = None
+        if isinstance(self.pictures, LabelledPictures) and positions is None:
+            accuracy = _accuracy(self.pictures.dataset, found)
+        drop = judged_drop(self.accuracy, accuracy, sum(each, AgreementTotals()))
+        return drop, [totals.agreement for totals in each]
+
+
+def check_search(max_drop: float | None, images: str | Path | None, annotations: str | Path | None) -> None:
+    """Refuse options of a search that mean nothing.
+
+    Raises:
+        InputError: pictures without a drop, or a drop that is not above 0 and at most 100.
+    """
+    if max_drop is None:
+        if images is not None or annotations is not None:
+            raise InputError("pictures and annotations are for a search: say how much may be lost (max_drop)")
+    elif not 0 < max_drop <= 100:
+        raise InputError(f"expected a drop above 0 to allow, in points of 100, got {max_drop}")
+
+
+def open_validation(
+    source: Bundle,
+    reference: Mapping[Part, Session],
+    frames: CalibrationSet,
+    *,
+    images: str | Path | None,
+    annotations: str | Path | None,
+) -> Validation:
+    """Run the float bundle on the pictures to measure on.
+
+    Args:
+        source: the float bundle.
+        reference: its sessions.
+        frames: the calibration frames, which are taken where no pictures are named.
+        images: pictures.
+        annotations: COCO file of these pictures; the pictures then are those that it lists.
+
+    Raises:
+        InputError: pictures or annotations cannot be used, or the float bundle finds nothing in them, or none
+            of the labelled objects.
+    """
+    segmenter = bare_segmenter(source, source.manifest, reference)
+    pictures: LabelledPictures | SampledPictures
+    if annotations is not None:
+        dataset = read_coco(annotations, images, class_names=source.manifest.things)
+        pictures = LabelledPictures(dataset)
+    else:
+        pictures = SampledPictures(sample_frames(images) if images is not None else frames)
+    expected = tuple(segmenter(picture) for picture in pictures.read(range(len(pictures))))
+    if not any(len(instances) for instances in expected):
+        raise InputError(
+            f"the float bundle detects nothing on any of {len(pictures)} pictures, so no drop can be "
+            "measured on them; take pictures with objects that the model knows"
+        )
+    accuracy = None
+    if isinstance(pictures, LabelledPictures):
+        accuracy = _accuracy(pictures.dataset, expected)
+        if not accuracy.box.ap > 0:  # nan where nothing is labelled
+            raise InputError(
+                f"the float bundle finds none of the objects that {annotations} lists for {len(pictures)} "
+                "pictures, so no drop can be measured on them; are they the labels of these pictures?"
+            )
+    return Validation(source, pictures, expected, accuracy)
+
+
+class Search:
+    """Quantizes part after part, keeps what they lose together below a limit, and says what it tried."""
+
+    def __init__(self, validation: Validation, max_drop: float) -> None:
+        self._validation, self._max_drop = validation, max_drop
+        self._steps: list[SearchStep] = []
+
+    def quantize(
+        self,
+        toolkit: Toolkit,
+        part: Part,
+        model: FloatModel,
+        items: SizedItems,
+        recipe: Recipe,
+        *,
+        float_layers: Collection[str],
+        others: Mapping[Part, Session],
+    ) -> FloatModel:
+        """Return one part in INT8, as far as that may go.
+
+        Args:
+            toolkit: what quantizes.
+            part: which.
+            model: its graph in float.
+            items: what it is calibrated on.
+            recipe: how.
+            float_layers: what stays in float from the start.
+            others: sessions of both parts; of parts that were quantized before, in INT8.
+        """
+        share = DETECTOR_SHARE if part == "detector" else 1.0
+        manifest = self._validation.source.manifest
+        before, _ = self._validation.drop(manifest, others)
+        in_float: frozenset[str] | None = None
+
+        def validate(
+            session: Session, positions: tuple[int, ...] | None, float_now: frozenset[str]
+        ) -> tuple[float, list[float]]:
+            nonlocal in_float
+            drop, each = self._validation.drop(manifest, {**others, part: session}, positions)
+            if positions is None:
+                if in_float is not None:  # the first is the float graph itself
+                    returned = sorted(float_now - in_float)
+                    self._steps.append(
+                        SearchStep(
+                            graph=part,
+                            drop=round(drop, 4),
+                            returned=tuple(returned) if len(self._own(part)) else (),
+                            float_layers=len(float_now),
+                        )
+                    )
+                    in_float = float_now
+                else:
+                    in_float = frozenset()
+            return -drop, each
+
+        # The score of the float graph is -before already: what is left of the limit is for this part.
+        return toolkit.quantize_to_score(
+            model,
+            items,
+            recipe,
+            float_layers=float_layers,
+            pictures=len(self._validation.pictures),
+            validate=validate,
+            max_drop=max(share * self._max_drop - before, 0.0),
+        )
+
+    def finish(self, made: Manifest, sessions: Mapping[Part, Session]) -> SearchSpec:
+        """Measure the bundle as it is, and return what was tried.
+
+        Raises:
+            AccuracyError: it loses more than it may.
+        """
+        drop, _ = self._validation.drop(made, sessions)
+        if drop > self._max_drop:
+            unit = "points of average precision" if self._validation.accuracy else "points of agreement"
+            raise AccuracyError(
+                f"the quantized bundle loses {drop:.2f} {unit}, {self._max_drop:g} are allowed, after "
+                f"{len(self._steps)} models were tried; nothing was written. Allow more, calibrate on more "
+                "frames that are like those to come, or keep more in float from the start (float_layers)"
+            )
+        return SearchSpec(
+            metric=self._validation.metric,
+            pictures=len(self._validation.pictures),
+            max_drop=self._max_drop,
+            drop=round(drop, 4),
+            steps=tuple(self._steps),
+        )
+
+    def _own(self, part: Part) -> list[SearchStep]:
+        return [step for step in self._steps if step.graph == part]
+
+
+def _accuracy(dataset: CocoDataset, found: Sequence[Instances]) -> Accuracy:
+    predictions = {image.id: instances for image, instances in zip(dataset.images, found, strict=True)}
+    return measure_accuracy(dataset, predictions)

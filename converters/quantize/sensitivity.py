@@ -1,0 +1,81 @@
+"""What each layer costs when it alone is quantized."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from edgeblend.bundle import Bundle
+from edgeblend.calibration.frames import Frames
+from edgeblend.calibration.sampling import CalibrationSet, sample_frames
+from edgeblend.converters.quantize.feeds import BasisFeed, DetectorFeed
+from edgeblend.converters.quantize.probe import DEFAULT_FRAMES, LayerSensitivity, Probe
+from edgeblend.converters.quantize.recipe_files import check_layer_patterns, load_recipe
+from edgeblend.converters.quantize.request import PARTS, check_source
+from edgeblend.converters.quantize.search import open_validation
+from edgeblend.converters.quantize.toolkits import load_toolkit
+from edgeblend.errors import InputError
+from edgeblend.recipe import Recipe
+from edgeblend.runtime.segmenter import open_sessions
+
+
+def measure_sensitivity(
+    bundle: str | Path | Bundle,
+    *,
+    calibration: Frames | CalibrationSet,
+    recipe: str | Path | Recipe = "int8",
+    frames: int = DEFAULT_FRAMES,
+    images: str | Path | None = None,
+    annotations: str | Path | None = None,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda step: None,
+) -> list[LayerSensitivity]:
+    """Return what each layer costs, the worst first.
+
+    Args:
+        bundle: in float32.
+        calibration: as for :func:`edgeblend.quantize`; up to 300 frames give the ranges.
+        recipe: how layers are quantized; those that it keeps in float are measured, too.
+        frames: on how many calibration frames outputs are compared.
+        images: the folder of the pictures that ``annotations`` lists.
+        annotations: COCO file; measures the drop of average precision for each layer, too, which takes long.
+        seed: decides which frames are taken.
+        progress: called with a few words before each layer.
+
+    Raises:
+        InputError: the frames, the recipe, the pictures or the bundle cannot be used.
+        EngineError, ConversionError: see their messages.
+    """
+    if frames < 1:
+        raise InputError(f"expected at least 1 frame to compare outputs on, got {frames}")
+    if images is not None and annotations is None:
+        raise InputError("pictures alone do not measure average precision: name their annotations, too")
+    source = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+    check_source(source)
+    recipe = load_recipe(recipe)
+    toolkit = load_toolkit(recipe, source.manifest)
+    models = {part: toolkit.read_model(source.graph_files(part)) for part in PARTS}
+    check_layer_patterns(recipe, [name for model in models.values() for name in toolkit.layer_names(model)])
+    with ExitStack() as stack:
+        reference = open_sessions(source)
+        for session in reference.values():
+            stack.callback(session.close)
+        progress("choosing calibration frames")
+        chosen = calibration
+        if not isinstance(chosen, CalibrationSet):
+            chosen = stack.enter_context(sample_frames(chosen, seed=seed))
+        validation = None
+        if annotations is not None:
+            progress("measuring the float bundle")
+            validation = open_validation(source, reference, chosen, images=images, annotations=annotations)
+        found: list[LayerSensitivity] = []
+        for part in PARTS:
+            items = (
+                DetectorFeed(chosen, source.manifest)
+                if part == "detector"
+                else BasisFeed(chosen, source.manifest, reference["detector"])
+            )
+            probe = Probe(source, part, toolkit, models[part], reference, validation)
+            found += probe.measure(items, recipe, count=frames, progress=progress)
+    return sorted(found, key=lambda layer: layer.sqnr_db)
