@@ -1,6 +1,6 @@
-"""The command line: ``edgeblend demo | train | convert | inspect | run | doctor``.
+"""The command line: ``edgeblend demo | train | convert | quantize | compare | ...``.
 
-Exit codes: 0 done; 1 unexpected failure; 2 wrong usage; 3 to 10 as the classes in
+Exit codes: 0 done; 1 unexpected failure; 2 wrong usage; 3 to 11 as the classes in
 :mod:`edgeblend.errors` say; 130 interrupted.
 """
 
@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from edgeblend import __version__
-from edgeblend.cli import convert, demo, doctor, inspect, run, train
+from edgeblend.cli import compare, convert, demo, doctor, inspect, quantize, run, sensitivity, train
 from edgeblend.errors import EdgeBlendError
 
-_COMMANDS = (demo, train, convert, inspect, run, doctor)
+_COMMANDS = (demo, train, convert, quantize, compare, sensitivity, inspect, run, doctor)
 _EPILOG = """\
 exit codes:
   0 done   1 unexpected failure   2 wrong usage   3 input   4 config   5 checkpoint
-  6 bundle   7 engine or device   8 conversion   9 output   10 training
+  6 bundle   7 engine or device   8 conversion   9 output   10 training   11 accuracy
   130 interrupted
 """
 

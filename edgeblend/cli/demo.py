@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from edgeblend.cli.report import print_json, print_rows
+from edgeblend.cli.report import aligned, print_json, print_rows
 from edgeblend.errors import EngineError, InputError
 
 if TYPE_CHECKING:
@@ -22,12 +22,18 @@ if TYPE_CHECKING:
     from edgeblend.cli.demo_report import DemoReport
 
 REPORT, PAGE = "comparison.json", "index.html"
-_NEEDS = {"torch": "torch", "yaml": "pyyaml", "openvino": "openvino", "faster_coco_eval": "faster-coco-eval"}
+_NEEDS = {
+    "torch": "torch",
+    "yaml": "pyyaml",
+    "openvino": "openvino",
+    "nncf": "nncf",
+    "faster_coco_eval": "faster-coco-eval",
+}
 _SHOWN_PICTURES = 12
 _TEXT_WIDTH = 100
 _EPILOG = """\
-writes OUT/index.html (open it in a browser), OUT/bundle (for `edgeblend run`), OUT/pictures,
-OUT/video.webm and OUT/comparison.json. Takes a minute or two on two CPU cores.
+writes OUT/index.html (open it in a browser), OUT/bundle and OUT/bundle-int8 (for `edgeblend run`),
+OUT/pictures, OUT/video.webm and OUT/comparison.json. Takes two or three minutes on two CPU cores.
 
 example:
   edgeblend demo
@@ -41,8 +47,8 @@ def add_parser(
     parser = commands.add_parser(
         "demo",
         parents=[common],
-        help="see it work: convert, measure and show a small trained model",
-        description="Convert a small trained model, compare it with torch, and show what it finds.",
+        help="see it work: convert, quantize, measure and show a small trained model",
+        description="Convert and quantize a small trained model, compare it with torch, show what it finds.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -139,13 +145,14 @@ def _make(
 
     steps = _Steps(total=4)
     with ExitStack() as stack:
-        steps.begin("converting the checkpoint")
+        steps.begin("converting and quantizing the checkpoint")
         candidates = [make(data, folder, steps.detail) for make in CANDIDATES]
         for candidate in candidates:
             stack.enter_context(candidate.segmenter)
         steps.end("convert")
 
-        steps.begin(f"comparing {' and '.join(c.name for c in candidates)} on {len(dataset.images)} pictures")
+        named = ", ".join(f"{candidate.name} {candidate.precision}" for candidate in candidates)
+        steps.begin(f"comparing {named} on {len(dataset.images)} pictures")
         measured = compare(candidates, dataset, progress=steps.shown)
         steps.end("compare")
 
@@ -191,6 +198,10 @@ def _next(report: DemoReport, out: Path) -> list[tuple[str, str]]:
             "edgeblend train --config Lite0_320 --dataset train.json --validation val.json --out my-model",
         ),
         (
+            "quantize a model of your own; docs/quantization.md says how to trust the result",
+            "edgeblend quantize my-bundle --calibration YOUR_PICTURES --out my-int8",
+        ),
+        (
             "see what is in the bundle; docs/python.md says how a program uses it, with a camera for example",
             f"edgeblend inspect {bundle}",
         ),
@@ -198,7 +209,7 @@ def _next(report: DemoReport, out: Path) -> list[tuple[str, str]]:
 
 
 def _print(report: DemoReport, out: Path) -> None:
-    from edgeblend.cli.demo_report import HEADINGS, aligned, explanations, table
+    from edgeblend.cli.demo_report import HEADINGS, explanations, table
 
     for line in aligned([HEADINGS, *table(report.measured)]):
         print(line)

@@ -22,7 +22,7 @@ class Candidate:
 
     name: str
     precision: str
-    """What the graphs are computed in."""
+    """What the graphs are computed in, for the most part."""
     segmenter: Segmenter
     bytes: int
     """On disk, of all that it is loaded from."""
@@ -65,6 +65,25 @@ def openvino_float32(data: DemoData, folder: Path, say: Say) -> Candidate:
     return Candidate("OpenVINO", "float32", edgeblend.Segmenter.load(bundle), size, bundle)
 
 
-CANDIDATES: tuple[Callable[[DemoData, Path, Say], Candidate], ...] = (torch_float32, openvino_float32)
+def openvino_int8(data: DemoData, folder: Path, say: Say) -> Candidate:
+    """Return what :func:`openvino_float32` made, quantized with the calibration pictures."""
+    import edgeblend
+
+    bundle = edgeblend.quantize(
+        folder / "bundle",
+        folder / "bundle-int8",
+        calibration=data.calibration,
+        recipe=data.recipe,
+        progress=say,
+    )
+    size = sum(file.size for file in bundle.manifest.files)
+    return Candidate("OpenVINO", "int8", edgeblend.Segmenter.load(bundle), size, bundle)
+
+
+CANDIDATES: tuple[Callable[[DemoData, Path, Say], Candidate], ...] = (
+    torch_float32,
+    openvino_float32,
+    openvino_int8,
+)
 """How each is made from the data, in a folder that takes what it writes. The last one
 draws the pictures, so it must be a bundle."""

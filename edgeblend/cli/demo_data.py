@@ -10,6 +10,7 @@ from edgeblend.errors import InputError
 
 _PACKAGE = "edgeblend.demo_data"
 _FILES = ("model.safetensors", "config.yaml", "classes.txt", "val.json", "video.mp4")
+_FOLDER = "calibration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,17 @@ class DemoData:
         return self.folder / "val.json"
 
     @property
+    def calibration(self) -> Path:
+        """Folder of pictures to quantize with."""
+        return self.folder / _FOLDER
+
+    @property
+    def recipe(self) -> Path | str:
+        """How to quantize: the folder's own recipe, or the default."""
+        own = self.folder / "int8.json"
+        return own if own.is_file() else "int8"
+
+    @property
     def video(self) -> Path:
         """A clip with the same kinds of objects."""
         return self.folder / "video.mp4"
@@ -50,10 +62,13 @@ def find_demo_data(folder: Path | None = None) -> DemoData:
     """
     given = folder is not None
     folder = folder if folder is not None else _installed()
-    if missing := [name for name in _FILES if not (folder / name).is_file()]:
+    missing = [name for name in _FILES if not (folder / name).is_file()]
+    if not (folder / _FOLDER).is_dir():
+        missing.append(f"{_FOLDER}/")
+    if missing:
         what = f"{folder}: no such folder" if not folder.is_dir() else f"{folder}: lacks {', '.join(missing)}"
         next_step = (
-            f"a demo's folder holds {', '.join(_FILES)}"
+            f"a demo's folder holds {', '.join(_FILES)} and {_FOLDER}/"
             if given
             else "install edgeblend again, or pass --data"
         )

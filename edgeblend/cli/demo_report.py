@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeblend import __version__
-from edgeblend.cli.demo_comparison import Measured, cores
+from edgeblend.calibration.machine import this_machine, usable_cores
+from edgeblend.cli.demo_comparison import Measured
 from edgeblend.cli.report import human_bytes
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgeblend.calibration.accuracy import AveragePrecision
     from edgeblend.cli.annotated_video import Video
     from edgeblend.cli.demo_pictures import Overlay
+    from edgeblend.manifest import QuantizationSpec
 
 HEADINGS = ("", "box AP", "mask AP", "frames/s", "graphs only", "threads", "size")
 """Of :func:`table`."""
@@ -69,34 +70,36 @@ def table(measured: Iterable[Measured]) -> list[tuple[str, ...]]:
     ]
 
 
-def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return rows as lines with columns aligned, the first to the left and figures to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
 def explanations(report: DemoReport) -> list[str]:
     """Return what the table's figures mean, a sentence or two each."""
     verification = report.bundle.manifest.verification
     worst = max(verification.tensors, key=lambda error: error.max_error)
     known = "; the drawings are those of training, the photographs behind them and the arrangement are not"
-    engines = " and ".join(item.candidate.engine for item in report.measured)
+    cores = usable_cores()
+    engines = " and ".join(dict.fromkeys(item.candidate.engine for item in report.measured))
     return [
         f"AP: COCO's average precision (IoU 0.50 to 0.95; 0 to 100) on {report.num_pictures} pictures with "
         f"{report.num_objects} objects{known if report.shipped else ''}.",
         "frames/s: one at a time, from a decoded picture to instances; graphs only: the part of it in the "
         f"engine. Medians of {report.measured[0].speed.frames} pictures each, {engines} taking turns on "
-        f"{cores()} CPU core{'s' if cores() > 1 else ''}. torch runs the checkpoint in eager mode, as it was "
+        f"{cores} CPU core{'s' if cores > 1 else ''}. torch runs the checkpoint in eager mode, as it was "
         "trained; what comes after the graphs is the same code for all.",
         "size: of the checkpoint's file, or of the bundle's files.",
-        f"verified: the bundle's outputs differ from torch's by at most {worst.max_error:.1e} standard "
-        f"deviations (allowed {verification.tolerance.max_error:g}).",
+        f"verified: the float32 bundle's outputs differ from torch's by at most {worst.max_error:.1e} "
+        f"standard deviations (allowed {verification.tolerance.max_error:g}).",
+        *_quantized(report.bundle.manifest.quantization),
+    ]
+
+
+def _quantized(made: QuantizationSpec | None) -> list[str]:
+    """Return what INT8 means here."""
+    if made is None:
+        return []
+    quantized = sum(made.quantized_layers.values())
+    total = quantized + sum(len(names) for names in made.float_layers.values())
+    return [
+        f"int8: {quantized} of {total} layers computed in 8-bit integers, calibrated on "
+        f"{made.calibration.frames} other pictures by the recipe {made.recipe.name!r}."
     ]
 
 
@@ -104,7 +107,7 @@ def as_document(report: DemoReport, folder: Path) -> dict[str, Any]:
     """Return the report as JSON can hold it, with files relative to ``folder``."""
     return {
         "edgeblend": __version__,
-        "machine": {"cores": cores(), "system": platform.platform(), "python": platform.python_version()},
+        "machine": asdict(this_machine()),
         "data": {"pictures": report.num_pictures, "objects": report.num_objects},
         "candidates": [_candidate(item) for item in report.measured],
         "bundle": report.bundle.path.name,

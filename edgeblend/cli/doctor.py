@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from edgeblend import __version__
+from edgeblend.calibration.machine import processor_name, usable_cores
 from edgeblend.cli.report import print_json, print_rows
 
 _PACKAGES = (
@@ -71,8 +70,8 @@ def diagnose() -> dict[str, Any]:
             "edgeblend": __version__,
             "python": platform.python_version(),
             "platform": platform.platform(),
-            "processor": _processor(),
-            "cpus": _usable_cpus(),
+            "processor": processor_name(),
+            "cpus": usable_cores(),
         },
         "packages": {name: _version(name) for name in _PACKAGES},
         "engines": {name: _engine(name) for name in _engine_names()},
@@ -104,21 +103,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    if sys.platform == "linux":
-        try:
-            with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - a kernel file
-                for line in lines:
-                    if line.startswith("model name"):
-                        return line.partition(":")[2].strip()
-        except OSError:
-            pass
-    return platform.processor() or platform.machine()
-
-
-def _usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

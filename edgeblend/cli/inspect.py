@@ -76,6 +76,11 @@ def _show_bundle(bundle: Bundle, *, as_json: bool) -> None:
             ("tools", ", ".join(f"{name} {found}" for name, found in manifest.tools.items())),
         ]
     )
+    if manifest.quantization is not None:
+        from edgeblend.cli.quantize import quantization_rows
+
+        print("\nquantized")
+        print_rows(quantization_rows(manifest.quantization), indent=2)
     for part, graph in manifest.graphs.items():
         _show_graph(part, graph)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeblend.cli.report import as_text, print_json
+from edgeblend.cli.whole_file import write_atomically
 from edgeblend.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def _write_overlay(path: Path, frame: NDArray[np.uint8], instances: Instances) -
     from edgeblend.cli.overlay import draw
 
     _, data = cv2.imencode(".jpg", draw(frame, instances), [cv2.IMWRITE_JPEG_QUALITY, 92])
-    _write_atomically(path, data.tobytes())
+    write_atomically(path, data.tobytes())
 
 
 def _write_coco(out: Path, results: _Results, class_names: tuple[str, ...]) -> None:
@@ -224,14 +225,4 @@ def _write_coco(out: Path, results: _Results, class_names: tuple[str, ...]) -> N
         for category, name in zip(category_ids(class_names), class_names, strict=True)
     ]
     document = {"images": results.images, "categories": categories, "annotations": results.annotations}
-    _write_atomically(out / INSTANCES_FILE, msgspec.json.encode(document))
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written: {error}") from error
+    write_atomically(out / INSTANCES_FILE, msgspec.json.encode(document))

@@ -44,6 +44,11 @@ def data(tiny_model, tiny_bundle, photograph, tmp_path_factory) -> Path:
     for number, annotation in enumerate(document["annotations"], 1):
         annotation["id"] = number
     (folder / "val.json").write_bytes(msgspec.json.encode(document))
+    (folder / "calibration").mkdir()
+    for number in range(4):
+        cropped = photograph[60 * number : 60 * number + 200, 80 * number : 80 * number + 280]
+        cv2.imwrite(str(folder / "calibration" / f"{number}.png"), cropped)
+    (folder / "int8.json").write_text('{"name": "quick", "bias_correction": "none"}')
     small = cv2.resize(photograph, (120, 80))
     writer = cv2.VideoWriter(str(folder / "video.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 12.5, (112, 80))
     for step in range(FRAMES):
@@ -76,6 +81,7 @@ def args(data):
 def test_what_is_in_the_folder(made, report):
     assert sorted(path.name for path in made.iterdir()) == [
         "bundle",
+        "bundle-int8",
         "comparison.json",
         "index.html",
         "pictures",
@@ -93,9 +99,12 @@ def test_the_bundle_is_whole_and_verified(made, report):
 
 
 def test_the_comparison(report):
-    torch, openvino = report["candidates"]
+    torch, openvino, int8 = report["candidates"]
     assert (torch["name"], torch["bundle"]) == ("torch", None)
     assert (openvino["name"], openvino["bundle"]) == ("OpenVINO", "bundle")
+    assert (int8["name"], int8["precision"], int8["bundle"]) == ("OpenVINO", "int8", "bundle-int8")
+    assert int8["engine"]["precision"] == "int8+f32"
+    assert int8["bytes"] < openvino["bytes"] / 2
     assert report["data"]["pictures"] == PICTURES
     assert report["data"]["objects"] >= 3 * PICTURES
     for candidate in (torch, openvino):  # their own findings are the labels
@@ -108,7 +117,7 @@ def test_the_comparison(report):
 
 
 def test_sizes(made, data, report):
-    torch, openvino = report["candidates"]
+    torch, openvino, _ = report["candidates"]
     assert torch["bytes"] == (data / "model.safetensors").stat().st_size
     files = [path for path in (made / "bundle").iterdir() if path.name != "manifest.json"]
     assert openvino["bytes"] == sum(path.stat().st_size for path in files)
@@ -189,15 +198,16 @@ def test_an_earlier_demo_is_replaced_when_asked_with_lines_for_people(args, made
     refused(args, 9, "out: already exists", "--overwrite")
     code, stdout, stderr = cli([*args, "--overwrite", "--pictures", "2"])
     assert (code, stderr) == (0, "")
-    heading, torch, openvino = stdout.splitlines()[:3]
+    heading, torch, openvino, int8 = stdout.splitlines()[:4]
     assert heading.split() == ["box", "AP", "mask", "AP", "frames/s", "graphs", "only", "threads", "size"]
     assert torch.startswith("torch float32 ")
     assert openvino.startswith("OpenVINO float32 ")
-    assert len(heading) == len(torch) == len(openvino)
+    assert int8.startswith("OpenVINO int8 ")
+    assert len(heading) == len(torch) == len(openvino) == len(int8)
     for made_file in ("index.html", "video.webm", "bundle", "comparison.json"):
         assert str(Path("out", made_file)) in stdout
     assert "on 2 pictures" in stdout
-    assert f"edgeblend run {Path('out', 'bundle')} " in stdout
+    assert f"edgeblend run {Path('out', 'bundle-int8')} " in stdout
     assert json.loads(Path("out", "comparison.json").read_text())["data"]["pictures"] == 2
     assert [path.name for path in Path().iterdir() if path.name.startswith(".")] == []
 
@@ -224,6 +234,12 @@ def test_data_that_are_incomplete(name, data, args, tmp_path, refused):
     refused(
         ["demo", "--data", tmp_path / "copy", "--out", "out"], 3, f"lacks {name}", "a demo's folder holds"
     )
+
+
+def test_data_without_calibration_pictures(data, tmp_path, refused):
+    shutil.copytree(data, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "calibration")
+    refused(["demo", "--data", tmp_path / "copy", "--out", "out"], 3, "lacks calibration/")
 
 
 def test_no_data(refused):

@@ -11,7 +11,7 @@ import edgeblend
 from edgeblend import errors
 from edgeblend.cli import build_parser, main
 
-COMMANDS = ("convert", "inspect", "run", "doctor")
+COMMANDS = ("convert", "compare", "inspect", "run", "doctor")
 
 
 def script() -> Path:
@@ -56,7 +56,7 @@ def test_the_exit_codes_are_those_that_the_help_lists(capsys):
     text = printed(["--help"], capsys)
     classes = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     codes = {kind.__name__: kind.exit_code for kind in classes if kind is not errors.EdgeBlendError}
-    assert len(set(codes.values())) == len(codes) == 8
+    assert len(set(codes.values())) == len(codes) == 9
     for name, code in codes.items():
         assert f"{code} {name.removesuffix('Error').lower()}" in text
 
@@ -73,6 +73,9 @@ def test_the_exit_codes_are_those_that_the_help_lists(capsys):
         (["run", "b", "p.jpg", "--out", "o", "--threads", "many"], "many"),
         (["run", "b", "p.jpg", "--out", "o", "--score-threshold", "high"], "high"),
         (["run", "b", "p.jpg", "--out", "o", "--paste", "twice"], "twice"),
+        (["compare", "b", "--images", "d"], "candidate"),
+        (["compare", "b", "c"], "--images"),
+        (["compare", "b", "c", "--images", "d", "--max-drop", "much"], "much"),
     ],
 )
 def test_wrong_usage_is_one_line_that_names_the_help(argv, words, refused):
