@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -54,13 +55,17 @@ def labelled_pictures(
     tiny_bundle: Bundle, photograph: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """``pictures``, five, and ``labels.json``, what the tiny model finds there; tests must not change it."""
-    folder = tmp_path_factory.mktemp("labelled")
+    pictures = [photograph[: 400 - 8 * number, : 600 - 16 * number] for number in range(1, 6)]
+    return _write_labels(tiny_bundle, pictures, tmp_path_factory.mktemp("labelled"))
+
+
+def _write_labels(bundle: Bundle, pictures: Sequence[NDArray[np.uint8]], folder: Path) -> Path:
+    """Write pictures, and what a bundle finds in them as their labels."""
     (folder / "pictures").mkdir()
-    categories = [{"id": i, "name": name} for i, name in enumerate(CLASS_NAMES, 1)]
+    categories = [{"id": i, "name": name} for i, name in enumerate(bundle.manifest.things, 1)]
     images, annotations = [], []
-    with edgeblend.Segmenter.load(tiny_bundle) as segmenter:
-        for number in range(1, 6):
-            picture = photograph[: 400 - 8 * number, : 600 - 16 * number]
+    with edgeblend.Segmenter.load(bundle) as segmenter:
+        for number, picture in enumerate(pictures, 1):
             cv2.imwrite(str(folder / "pictures" / f"{number}.png"), picture)
             height, width = picture.shape[:2]
             images.append({"id": number, "file_name": f"{number}.png", "width": width, "height": height})
@@ -121,6 +126,14 @@ def small_int8(
     pytest.importorskip("nncf")
     out = tmp_path_factory.mktemp("small-int8") / "small-int8"
     return edgeblend.quantize(small_bundle, out, calibration=small_pictures)
+
+
+@pytest.fixture(scope="session")
+def small_labels(small_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``pictures``, three, and ``labels.json``, what the small bundle finds there."""
+    from small_bundle import frames
+
+    return _write_labels(small_bundle, frames(3, seed=9), tmp_path_factory.mktemp("small-labels"))
 
 
 @pytest.fixture(scope="session")

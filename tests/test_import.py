@@ -11,7 +11,7 @@ import pytest
 
 import edgeblend
 
-HEAVY = ("torch", "openvino", "onnxruntime", "tensorflow", "tensorrt", "supervision", "yaml")
+HEAVY = ("torch", "openvino", "nncf", "onnxruntime", "tensorflow", "tensorrt", "supervision", "yaml")
 
 PROBE = """\
 import sys, time

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeblend.calibration.frames import Frame
 from edgeblend.manifest import Manifest
@@ -65,7 +66,7 @@ class BasisFeed:
                 self._all, self._count = True, len(self._canvases)
         return self._count
 
-    def _detects(self, outputs: dict[str, Array]) -> bool:
+    def _detects(self, outputs: Mapping[str, NDArray[np.float32]]) -> bool:
         spec = self._manifest
         tensors = outputs_by_role(spec.graphs["detector"], outputs)
         levels = [

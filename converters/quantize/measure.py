@@ -8,7 +8,7 @@ import numpy as np
 
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.agreement_totals import AgreementTotals, compare_instances, totals_of
-from edgeblend.calibration.recording import run_graphs
+from edgeblend.calibration.recording import OutputKey, run_graphs
 from edgeblend.calibration.sampling import CalibrationSet
 from edgeblend.calibration.sqnr import SqnrTally
 from edgeblend.errors import ConversionError
@@ -51,7 +51,7 @@ def measure_agreement(
             )
             _refuse_noise(tally)
             totals += totals_of(compare_instances(expected(frame.picture), actual(frame.picture)))
-    names = {
+    names: dict[OutputKey, str] = {
         (part, spec.role, spec.level): spec.name
         for part, graph in made.graphs.items()
         for spec in graph.outputs

@@ -202,7 +202,7 @@ def tool_versions() -> dict[str, str]:
     return {"nncf": version("nncf")}
 
 
-class _Evaluator(Evaluator):
+class _Evaluator(Evaluator):  # type: ignore[misc]  # nncf has no types
     """Scores graphs for NNCF: on all pictures, or on some to rank layers.
 
     Its own would try out what a score is, and compile with a core of its own for every graph.

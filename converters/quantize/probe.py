@@ -111,8 +111,8 @@ class Probe:
         expected: Sequence[Mapping[tuple[Part, str, str | None], NDArray[np.float32]]],
     ) -> LayerSensitivity:
         tally = SqnrTally()
-        for item, outputs in zip(inputs, expected, strict=True):
-            tally.add(outputs, self._outputs(session, item))
+        for item, wanted in zip(inputs, expected, strict=True):
+            tally.add(wanted, self._outputs(session, item))
         outputs = tally.outputs()
         drop = None
         if self.validation is not None:

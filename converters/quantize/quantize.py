@@ -101,7 +101,7 @@ def quantize(
         if max_drop is not None:
             progress("measuring the float bundle")
             validation = open_validation(source, reference, frames, images=images, annotations=annotations)
-            search = Search(validation, max_drop)
+            search = Search(validation, max_drop, progress=progress)
         with stage_bundle(out, overwrite=overwrite) as folder:
             manifest = _write_parts(job, folder, search)
             (folder / MANIFEST_NAME).write_bytes(encode_manifest(manifest))

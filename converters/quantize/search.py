@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -171,8 +171,14 @@ def open_validation(
 class Search:
     """Quantizes part after part, keeps what they lose together below a limit, and says what it tried."""
 
-    def __init__(self, validation: Validation, max_drop: float) -> None:
-        self._validation, self._max_drop = validation, max_drop
+    def __init__(
+        self,
+        validation: Validation,
+        max_drop: float,
+        *,
+        progress: Callable[[str], None] = lambda step: None,
+    ) -> None:
+        self._validation, self._max_drop, self._progress = validation, max_drop, progress
         self._steps: list[SearchStep] = []
 
     def quantize(
@@ -218,6 +224,7 @@ class Search:
                             float_layers=len(float_now),
                         )
                     )
+                    self._progress(f"{part}: {drop:.2f} lost with {len(float_now)} layers in float")
                     in_float = float_now
                 else:
                     in_float = frozenset()

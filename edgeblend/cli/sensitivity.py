@@ -13,7 +13,7 @@ from edgeblend.cli.quantize import add_calibration, show_step
 from edgeblend.cli.report import aligned, as_text, print_json
 
 if TYPE_CHECKING:
-    from edgeblend.converters.quantize.sensitivity import LayerSensitivity
+    from edgeblend.converters.quantize.probe import LayerSensitivity
 
 _EPILOG = """\
 A layer's SQNR is the power of the graph's outputs over that of the noise which this layer alone adds,

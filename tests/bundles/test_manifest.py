@@ -5,11 +5,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from bundle_factory import edit_manifest, write_tiny_bundle
+from bundle_factory import edit_manifest, make_quantization, write_tiny_bundle
 
 from edgeblend.bundle import Bundle
 from edgeblend.errors import BundleError
-from edgeblend.manifest import MANIFEST_NAME, decode_manifest, encode_manifest
+from edgeblend.manifest import MANIFEST_NAME, Manifest, decode_manifest, encode_manifest
 
 
 @pytest.fixture
@@ -82,6 +82,51 @@ def test_fields_that_contradict_each_other(folder: Path, changes: dict[str, obje
     edit_manifest(folder, **changes)
     with pytest.raises(BundleError, match=message):
         Bundle.load(folder)
+
+
+def with_int8(folder: Path, **changes: object) -> Manifest:
+    """The manifest with its detector in INT8, and changes."""
+    manifest = Bundle.load(folder).manifest
+    detector = msgspec.structs.replace(manifest.graphs["detector"], precision="int8")
+    return msgspec.structs.replace(
+        manifest, **{"graphs": {**manifest.graphs, "detector": detector}, "quantization": None, **changes}
+    )
+
+
+def test_graphs_in_int8_say_how_they_were_quantized(folder: Path) -> None:
+    with pytest.raises(BundleError, match="int8 graphs need to say how they were quantized"):
+        decode_manifest(encode_manifest(with_int8(folder)), source="m")
+
+
+def test_a_quantization_is_read_as_it_was_written(folder: Path) -> None:
+    made = with_int8(folder, quantization=make_quantization())
+    data = encode_manifest(made)
+    read = decode_manifest(data, source="m")
+    assert read == made
+    assert read.quantization == make_quantization()
+    assert encode_manifest(read) == data
+    without_search = with_int8(folder, quantization=make_quantization(search=None))
+    assert decode_manifest(encode_manifest(without_search), source="m").quantization.search is None
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("recipe", "novelty"), 1, "novelty"),
+        (("recipe", "bias_correction"), "some", "bias_correction"),
+        (("calibration", "sha256"), "1", "sha256"),
+        (("calibration", "frames"), "nine", "frames"),
+        (("float_layers", "semantic"), [], "semantic"),
+        (("measured", "agreement"), None, "agreement"),
+        (("search", "metric"), "recall", "metric"),
+        (("search", "steps"), [{"graph": "detector"}], "drop"),
+    ],
+)
+def test_a_quantization_is_strict(folder: Path, path: tuple[str, str], value: object, words: str) -> None:
+    content = json.loads(encode_manifest(with_int8(folder, quantization=make_quantization())))
+    content["quantization"][path[0]][path[1]] = value
+    with pytest.raises(BundleError, match=f"not a valid manifest: .*{words}"):
+        decode_manifest(json.dumps(content).encode(), source="m")
 
 
 def test_a_graph_without_an_output_that_is_needed(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The command line as a whole: help, usage, exit codes, tracebacks."""
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -11,7 +12,7 @@ import edgeblend
 from edgeblend import errors
 from edgeblend.cli import build_parser, main
 
-COMMANDS = ("convert", "compare", "inspect", "run", "doctor")
+COMMANDS = ("convert", "quantize", "compare", "sensitivity", "inspect", "run", "doctor")
 
 
 def script() -> Path:
@@ -38,7 +39,7 @@ def test_version(capsys):
 def test_help_names_every_command_and_exit_code(capsys):
     text = printed(["--help"], capsys)
     for command in COMMANDS:
-        assert f"\n    {command} " in text
+        assert re.search(rf"\n    {command}\s", text)
     for code in range(10):
         assert f"  {code} " in text
     assert "130 interrupted" in text
@@ -73,6 +74,12 @@ def test_the_exit_codes_are_those_that_the_help_lists(capsys):
         (["run", "b", "p.jpg", "--out", "o", "--threads", "many"], "many"),
         (["run", "b", "p.jpg", "--out", "o", "--score-threshold", "high"], "high"),
         (["run", "b", "p.jpg", "--out", "o", "--paste", "twice"], "twice"),
+        (["quantize", "b", "--out", "o"], "--calibration"),
+        (["quantize", "b", "--calibration", "d"], "--out"),
+        (["quantize", "b", "--calibration", "d", "--out", "o", "--max-drop", "much"], "much"),
+        (["quantize", "b", "--calibration", "d", "--out", "o", "--frames", "many"], "many"),
+        (["sensitivity", "b"], "--calibration"),
+        (["sensitivity", "b", "--calibration", "d", "--compare-on", "few"], "few"),
         (["compare", "b", "--images", "d"], "candidate"),
         (["compare", "b", "c"], "--images"),
         (["compare", "b", "c", "--images", "d", "--max-drop", "much"], "much"),

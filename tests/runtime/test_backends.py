@@ -6,6 +6,7 @@ import sys
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -83,6 +84,36 @@ def test_info_is_filled(detector) -> None:
     assert detector.info.precision == "f32"
 
 
+@pytest.mark.parametrize("part", ["detector", "basis"])
+def test_a_graph_in_int8_says_so(part, backend, small_int8) -> None:
+    session = backend.open_session(
+        small_int8.graph(part), small_int8.graph_files(part), EngineOptions(threads=1)
+    )
+    assert (session.info.precision, session.info.threads) == ("int8+f32", 1)
+    session.close()
+
+
+def test_a_graph_in_int8_gives_the_same_outputs_again(backend, small_int8) -> None:
+    graph = small_int8.graph("detector")
+    session = backend.open_session(graph, small_int8.graph_files("detector"), EngineOptions())
+    image = {"image": np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8)}
+    first = {name: output.copy() for name, output in session.run(image).items()}
+    assert set(first) == {spec.name for spec in graph.outputs}
+    assert {str(output.dtype) for output in first.values()} == {"float32"}
+    for name, output in session.run(image).items():
+        np.testing.assert_array_equal(output, first[name])
+
+
+def test_a_graph_that_should_be_in_int8_and_runs_in_float_is_refused(backend, small_bundle) -> None:
+    """As on a device that has no INT8: nothing falls back silently."""
+    graph = msgspec.structs.replace(small_bundle.graph("basis"), precision="int8")
+    files = small_bundle.graph_files("basis")
+    with pytest.raises(EngineError, match=r"computes none of this int8 graph's layers in int8.*'engine'"):
+        backend.open_session(graph, files, EngineOptions())
+    accepted = backend.open_session(graph, files, EngineOptions(precision="engine"))
+    assert "int8" not in accepted.info.precision
+
+
 def test_engine_info_lists_devices(backend) -> None:
     info = backend.engine_info()
     assert info.version
@@ -90,8 +121,6 @@ def test_engine_info_lists_devices(backend) -> None:
 
 
 def test_a_graph_of_another_format_is_refused(backend, tiny_bundle) -> None:
-    import msgspec
-
     graph = msgspec.structs.replace(tiny_bundle.graph("basis"), format="flatbuffer")
     with pytest.raises(EngineError, match="flatbuffer"):
         backend.open_session(graph, tiny_bundle.graph_files("basis"), EngineOptions())

@@ -1,0 +1,101 @@
+import math
+
+import numpy as np
+import pytest
+
+from edgeblend.calibration.agreement_totals import AgreementTotals, compare_instances, totals_of
+from edgeblend.calibration.sampling import sample_frames
+from edgeblend.converters.quantize.measure import bare_segmenter, measure_agreement
+from edgeblend.errors import ConversionError
+from edgeblend.runtime.segmenter import open_sessions
+
+pytest.importorskip("openvino")
+
+from small_bundle import frames  # noqa: E402 - as above
+
+
+class Altered:
+    """A session whose outputs are changed on the way."""
+
+    def __init__(self, session, change, names=None):
+        self._session, self._change, self._names = session, change, names
+        self.info, self.close = session.info, session.close
+
+    def run(self, inputs):
+        outputs = self._session.run(inputs)
+        return {
+            name: self._change(value) if self._names is None or name in self._names else value
+            for name, value in outputs.items()
+        }
+
+
+@pytest.fixture(scope="module")
+def reference(small_bundle):
+    sessions = open_sessions(small_bundle)
+    yield sessions
+    for session in sessions.values():
+        session.close()
+
+
+def measured(bundle, reference, candidate, count=3):
+    given = sample_frames(frames(count))
+    return measure_agreement(bundle, bundle.manifest, reference, {**reference, **candidate}, given)
+
+
+def test_a_bundle_agrees_with_itself(small_bundle, reference):
+    found = measured(small_bundle, reference, {})
+    assert (found.frames, found.agreement) == (3, 100)
+    names = [(one.graph, one.tensor) for one in found.tensors]
+    expected = [
+        (part, spec.name) for part in ("detector", "basis") for spec in small_bundle.graph(part).outputs
+    ]
+    assert names == expected
+    assert {one.sqnr_db for one in found.tensors} == {None}
+
+
+def test_one_percent_is_forty_decibels(small_bundle, reference):
+    basis = Altered(reference["basis"], lambda values: values * np.float32(1.01))
+    found = {one.tensor: one.sqnr_db for one in measured(small_bundle, reference, {"basis": basis}).tensors}
+    assert found.pop("bases") == pytest.approx(40, abs=0.01)
+    assert set(found.values()) == {None}
+
+
+def test_the_agreement_is_that_of_the_segmenters(small_bundle, reference):
+    candidate = {"basis": Altered(reference["basis"], lambda values: values + 1)}
+    found = measured(small_bundle, reference, candidate)
+    one, other = (
+        bare_segmenter(small_bundle, small_bundle.manifest, sessions)
+        for sessions in (reference, {**reference, **candidate})
+    )
+    totals = AgreementTotals()
+    for picture in frames(3):
+        totals += totals_of(compare_instances(one(picture), other(picture)))
+    assert found.agreement == round(totals.agreement, 3) < 100
+
+
+def test_of_many_frames_sixteen_are_compared_from_first_to_last(small_bundle, reference):
+    seen = []
+
+    def look(values):
+        seen.append(float(values.mean()))
+        return values
+
+    found = measured(small_bundle, reference, {"detector": Altered(reference["detector"], look, {"p3"})}, 20)
+    assert found.frames == 16
+    assert len(set(seen)) == 16
+    first, last = (
+        float(reference["detector"].run({"image": picture[None]})["p3"].mean())
+        for picture in (frames(20)[0], frames(20)[-1])
+    )
+    assert (seen[0], seen[-1]) == (first, last)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize(
+    ("part", "tensor", "name"),
+    [("basis", "bases", "bases"), ("detector", "cls_logits_p3", "cls_logits p3")],
+)
+def test_values_that_are_not_finite_are_refused(value, part, tensor, name, small_bundle, reference):
+    broken = Altered(reference[part], lambda values: np.full_like(values, value), {tensor})
+    with pytest.raises(ConversionError, match=f"not finite, or noise alone, for {name}; nothing was written"):
+        measured(small_bundle, reference, {part: broken})
