@@ -37,6 +37,10 @@ def check_request(
     check_output(out, overwrite=overwrite)
     check_search(max_drop, images, annotations)
     source = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+    if out.exists() and out.resolve() == source.path.resolve():
+        raise InputError(
+            f"{out}: is the float bundle itself, which quantizing needs again; choose another name"
+        )
     check_source(source)
     toolkit = load_toolkit(recipe, source.manifest)
     models = {part: toolkit.read_model(source.graph_files(part)) for part in PARTS}

@@ -69,6 +69,7 @@ def _show_bundle(bundle: Bundle, *, as_json: bool) -> None:
             ("attention", manifest.attention.mode),
             (
                 "verified",
+                f"{'in float, ' if manifest.quantization else ''}"
                 f"outputs within {worst:g} standard deviations of torch "
                 f"(allowed {checked.tolerance.max_error:g}), "
                 f"{checked.matched} of {checked.detections} detections agree",

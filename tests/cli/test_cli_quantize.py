@@ -277,3 +277,9 @@ def test_frames_of_a_video(argv, place, cli):
 def test_manifests_are_the_same_for_equal_bundles(small_int8):
     data = (small_int8.folder / "manifest.json").read_bytes()
     assert encode_manifest(small_int8.manifest) == data
+
+
+def test_the_float_bundle_itself_is_not_replaced(small_bundle, small_pictures, refused):
+    shutil.copytree(small_bundle.path, "float")
+    argv = ["quantize", "float", "--calibration", small_pictures, "--out", "float", "--overwrite"]
+    refused(argv, 3, "is the float bundle itself")
