@@ -41,9 +41,9 @@ class Recipe(Struct, frozen=True):
     basis: PartPrecision = "int8"
     float_roles: tuple[FloatRole, ...] = ()
     """Keep the convolutions that give these outputs in float, of those that a bundle has."""
-    float_below_db: float | None = None
-    """Quantize each layer alone, and keep those in float that leave the graph's outputs less than this above
-    the noise; ``edgeblend sensitivity`` shows the same figures."""
+    float_below_db: dict[Literal["detector", "basis"], float] = {}
+    """Quantize each layer of these graphs alone, and keep those in float that leave the graph's outputs less
+    than this above the noise; ``edgeblend sensitivity`` shows the same figures."""
     float_layers: tuple[str, ...] = ()
     """Keep these layers in float: names as in the checkpoint, with ``*`` for any part of a name. One that
     matches no layer is an error."""

@@ -196,10 +196,11 @@ def _quantize_part(
         else BasisFeed(job.frames, manifest, sessions["detector"])
     )
     kept = set(job.toolkit.float_layers(model, manifest.graphs[part], job.recipe))
-    if job.recipe.float_below_db is not None:
+    limit = job.recipe.float_below_db.get(part)
+    if limit is not None:
         probe = Probe(job.source, part, job.toolkit, model, job.reference)
         measured = probe.measure(items, job.recipe, progress=job.progress)
-        kept |= {layer.layer for layer in measured if layer.sqnr_db < job.recipe.float_below_db}
+        kept |= {layer.layer for layer in measured if layer.sqnr_db < limit}
     if kept.issuperset(job.toolkit.layer_names(model)):
         raise InputError(
             f"recipe {job.recipe.name!r} keeps all layers of the {part} graph in float: nothing is left to "

@@ -78,8 +78,9 @@ def _checked(recipe: Recipe) -> Recipe:
         msgspec.convert(msgspec.to_builtins(recipe), Recipe)
     except msgspec.ValidationError as error:
         raise _not_a_recipe(f"recipe {recipe.name!r}", error) from None
-    if recipe.float_below_db is not None and not isfinite(recipe.float_below_db):
-        raise InputError(f"recipe {recipe.name!r}: expected finite decibels, got {recipe.float_below_db}")
+    for limit in recipe.float_below_db.values():
+        if not isfinite(limit):
+            raise InputError(f"recipe {recipe.name!r}: expected finite decibels, got {limit}")
     return recipe
 
 

@@ -301,12 +301,12 @@ def test_layers_that_cost_too_much_alone_stay_in_float(small_bundle, tmp_path):
         if layer.graph == "detector"
     }
     limit = sorted(costs.values())[2] + 0.01
-    recipe = quick(basis="fp32", float_below_db=limit)
+    recipe = quick(basis="fp32", float_below_db={"detector": limit})
     made = edgeblend.quantize(small_bundle, tmp_path / "made", calibration=frames(4), recipe=recipe)
     kept = made.manifest.quantization.float_layers["detector"]
     assert set(kept) == {name for name, db in costs.items() if db < limit}
     assert len(kept) == 3
-    assert made.manifest.quantization.recipe.float_below_db == limit
+    assert made.manifest.quantization.recipe.float_below_db == {"detector": limit}
 
 
 # Options of NNCF
@@ -612,7 +612,10 @@ def test_no_layer_would_be_left_in_int8(small_bundle, tmp_path):
     """By what layers cost alone, which takes work to know."""
     with pytest.raises(InputError, match="'quick' keeps all layers of the detector graph in float"):
         edgeblend.quantize(
-            small_bundle, tmp_path / "made", calibration=frames(2), recipe=quick(float_below_db=1e6)
+            small_bundle,
+            tmp_path / "made",
+            calibration=frames(2),
+            recipe=quick(float_below_db={"detector": 1e6, "basis": 1e6}),
         )
     assert list(tmp_path.iterdir()) == []
 

@@ -38,7 +38,7 @@ def test_a_file_of_ones_own(tmp_path):
 
 
 def test_a_recipe_that_is_handed_in_is_taken_as_it_is():
-    recipe = Recipe(name="mine", float_below_db=20)
+    recipe = Recipe(name="mine", float_below_db={"detector": 20})
     assert load_recipe(recipe) is recipe
 
 
@@ -97,8 +97,8 @@ def test_no_such_recipe_lists_the_shipped(name, tmp_path, monkeypatch):
         ({"activations": "odd"}, r"'mine': not a recipe: Invalid enum value 'odd' - at `\$\.activations`"),
         ({"detector": "int4"}, r"`\$\.detector`"),
         ({"float_layers": "head.*"}, r"`\$\.float_layers`"),
-        ({"float_below_db": float("inf")}, "'mine': expected finite decibels, got inf"),
-        ({"float_below_db": float("nan")}, "expected finite decibels, got nan"),
+        ({"float_below_db": {"detector": float("inf")}}, "'mine': expected finite decibels, got inf"),
+        ({"float_below_db": {"basis": float("nan")}}, "expected finite decibels, got nan"),
     ],
 )
 def test_wrong_values_of_one_that_is_handed_in(changes, words):
@@ -150,7 +150,7 @@ def test_a_manifest_keeps_it(tmp_path):
         range_estimator="mean_minmax",
         basis="fp16",
         float_roles=("attention",),
-        float_below_db=12.5,
+        float_below_db={"basis": 12.5},
         float_layers=("head.*",),
     )
     assert all(getattr(recipe, key) != getattr(Recipe(name="int8"), key) for key in (
