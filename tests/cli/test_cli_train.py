@@ -203,7 +203,13 @@ def test_a_terminals_interruption(args, cli, place):
     code = "import sys; from edgeblend.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, *args("--workers", "2", "--epochs", "5000")]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell has its background jobs ignore the signal, and so would theirs.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         said = []
