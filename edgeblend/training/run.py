@@ -21,6 +21,7 @@ from edgeblend.model.pretrained import load_imagenet, start_from
 from edgeblend.training import files
 from edgeblend.training.batches import Batches
 from edgeblend.training.evaluation import accuracy_to_record, evaluate, record_to_accuracy
+from edgeblend.training.interruption import Interruptible
 from edgeblend.training.learner import Learner
 from edgeblend.training.options import TrainingOptions
 from edgeblend.training.task import Task, check_fingerprint, define_task, fingerprint
@@ -201,7 +202,8 @@ class _Run:
             disable=not self.progress,
         )
         try:
-            return self.learner.learn(bar)
+            with Interruptible() as interruptible:
+                return self.learner.learn(interruptible.each(bar))
         except TrainingError as error:
             raise TrainingError(f"{error}; {self.folder} holds the state after epoch {self.epoch}") from error
 
