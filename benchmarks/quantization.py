@@ -36,7 +36,8 @@ from edgeblend.calibration.sampling import CalibrationSet, sample_frames
 from edgeblend.errors import EngineError
 from edgeblend.model.stand_in import write_stand_in_checkpoint
 from edgeblend.runtime.backends.base import Session
-from edgeblend.runtime.segmenter import basis_inputs, open_sessions
+from edgeblend.runtime.segmenter import open_sessions
+from edgeblend.runtime.tensors import basis_inputs
 
 DATA = Path(str(files("edgeblend.demo_data")))
 SPEED_CONFIG, SPEED_SIZE = "RT_R_50_4x_bn-head_syncbn_shtw", (512, 736)
@@ -176,7 +177,7 @@ def speed(folder: Path, rounds: int) -> dict[str, Any]:
         for name, parts in sessions.items():
             start = time.perf_counter()
             outputs = parts["detector"].run({"image": canvas})
-            parts["basis"].run(basis_inputs(float32.manifest, dict(outputs)))
+            parts["basis"].run(basis_inputs(float32.graph("detector"), float32.graph("basis"), outputs))
             if number >= 2:  # the first turns warm up
                 timings[name].append((time.perf_counter() - start) * 1e3)
     medians = {name: statistics.median(values) for name, values in timings.items()}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgeblend.manifest import Manifest, Part
 from edgeblend.runtime.backends.base import Array, Session, SessionInfo
 from edgeblend.runtime.preprocess import preprocess
-from edgeblend.runtime.segmenter import basis_inputs, outputs_by_role
+from edgeblend.runtime.tensors import basis_inputs, detector_inputs, outputs_by_role
 
 OutputKey = tuple[Part, str, str | None]
 """Graph, role, and pyramid level where the role has levels."""
@@ -21,14 +21,14 @@ class RecordingSession:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.outputs: dict[str, NDArray[np.float32]] = {}
+        self.outputs: dict[str, Array] = {}
 
     @property
     def info(self) -> SessionInfo:
         """What the session says of itself."""
         return self._session.info
 
-    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, NDArray[np.float32]]:
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """Run the session and copy what it returns."""
         self.outputs = {name: np.array(value) for name, value in self._session.run(inputs).items()}
         return self.outputs
@@ -53,9 +53,9 @@ def run_graphs(
     """
     detector, basis = manifest.graphs["detector"], manifest.graphs["basis"]
     canvas = preprocess(frame, manifest.input).canvas
-    raw = sessions["detector"].run({detector.inputs[0].name: canvas})
+    raw = sessions["detector"].run(detector_inputs(detector, canvas))
     found = _copies("detector", outputs_by_role(detector, raw))
-    bases = sessions["basis"].run(basis_inputs(manifest, raw))
+    bases = sessions["basis"].run(basis_inputs(detector, basis, raw))
     return {**found, **_copies("basis", outputs_by_role(basis, bases))}
 
 

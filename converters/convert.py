@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 
 from edgeblend.bundle import Bundle, check_output, describe_file, stage_bundle
 from edgeblend.converters.draft import ConvertOptions, Precision, check_options, draft_manifest
-from edgeblend.converters.reference import TorchSession
+from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.reference import TorchSession, torch_spec
 from edgeblend.converters.split import (
     AttentionMode,
     SplitGraph,
@@ -23,7 +24,7 @@ from edgeblend.converters.split import (
     input_shapes,
     split_network,
 )
-from edgeblend.converters.targets import Target, load_target
+from edgeblend.converters.targets import Target, check_target, load_target
 from edgeblend.converters.verify import TOLERANCES, verify
 from edgeblend.manifest import (
     MANIFEST_NAME,
@@ -38,7 +39,7 @@ from edgeblend.model.checkpoint import checkpoint_digest, load_weights, read_che
 from edgeblend.model.config import load_config
 from edgeblend.model.fold import fold_batch_norms
 from edgeblend.runtime.attention import AttentionLayer
-from edgeblend.runtime.backends.base import EngineOptions, Session
+from edgeblend.runtime.backends.base import EngineOptions
 from edgeblend.runtime.backends.registry import load_backend
 
 ATTENTION_FILE = "attention.safetensors"
@@ -64,8 +65,9 @@ def convert(
         checkpoint: a ``.pth`` or ``.safetensors`` file; read as weights only, never executed.
         out: folder, or ``.zip`` file, to make.
         config: a published name such as ``R_50_3x``, or a YAML file.
-        target: the engine that will run it.
-        precision: how weights are stored.
+        target: the engine that will run it: ``openvino``, ``onnxruntime`` or ``tflite``.
+        precision: how weights are stored: ``fp32``, ``fp16``, or ``int8-dynamic`` where the target has it,
+            whose activations are rounded while it runs.
         input_size: (height, width) in pixels of the canvas that frames are fitted into; None takes
             the config's test size, landscape. Not together with ``dynamic``.
         dynamic: let the canvas follow each frame, by the config's own resize rule.
@@ -98,6 +100,8 @@ def convert(
     # What can be refused is refused before the weights are read.
     draft = draft_manifest(model_config, str(config), checkpoint, options)
     exporter = load_target(target)
+    check_target(exporter, target, model_config, precision=precision, dynamic=dynamic)
+    load_backend(target)  # verifying needs the engine
 
     progress("reading the checkpoint")
     network = build_network(model_config)
@@ -132,7 +136,9 @@ def _write_parts(
     )
     progress("verifying against torch")
     exported = _open_graphs(manifest, folder)
-    reference: dict[Part, Session] = {graph.part: TorchSession(graph) for graph in graphs}
+    reference: dict[Part, OpenGraph] = {
+        graph.part: OpenGraph(torch_spec(graph), TorchSession(graph)) for graph in graphs
+    }
     try:
         small, pictures = _verification_pictures(manifest)
         measured = verify(
@@ -144,8 +150,8 @@ def _write_parts(
             tolerance=TOLERANCES[options.precision],
         )
     finally:
-        for session in exported.values():
-            session.close()
+        for graph in exported.values():
+            graph.session.close()
     return msgspec.structs.replace(manifest, verification=measured)
 
 
@@ -169,15 +175,9 @@ def _export_graphs(
             folder,
             example=tuple(examples[spec.name] for spec in graph.inputs),
             shapes=input_shapes(graph, canvas, channels),
-            half=options.precision == "fp16",
-        )
-        specs[graph.part] = GraphSpec(
-            format=target.FORMAT,
             precision=options.precision,
-            files=tuple(describe_file(file) for file in written),
-            inputs=graph.inputs,
-            outputs=graph.outputs,
         )
+        specs[graph.part] = written.spec(target.FORMAT, options.precision)
     return specs
 
 
@@ -192,13 +192,14 @@ def _write_attention(
     return AttentionLayer(**weights), AttentionSpec(mode=mode, file=describe_file(file))
 
 
-def _open_graphs(manifest: Manifest, folder: Path) -> dict[Part, Session]:
+def _open_graphs(manifest: Manifest, folder: Path) -> dict[Part, OpenGraph]:
     backend = load_backend(manifest.target)
     options = EngineOptions(precision="f32")
-    return {
-        part: backend.open_session(graph, [folder / file.name for file in graph.files], options)
-        for part, graph in manifest.graphs.items()
-    }
+    graphs: dict[Part, OpenGraph] = {}
+    for part, graph in manifest.graphs.items():
+        paths = [folder / file.name for file in graph.files]
+        graphs[part] = OpenGraph(graph, backend.open_session(graph, paths, options))
+    return graphs
 
 
 def _verification_pictures(manifest: Manifest) -> tuple[Manifest, list[NDArray[np.uint8]]]:

@@ -15,7 +15,7 @@ from edgeblend.manifest import SCHEMA_VERSION, AttentionSpec, Manifest, SourceSp
 from edgeblend.model.config import ModelConfig, blend_spec, decode_spec, panoptic_spec
 from edgeblend.spec import InputSpec
 
-Precision = Literal["fp32", "fp16"]
+Precision = Literal["fp32", "fp16", "int8-dynamic"]
 
 
 @dataclass(frozen=True, slots=True)

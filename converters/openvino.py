@@ -13,11 +13,21 @@ import torch
 from openvino.frontend.pytorch import ConversionExtension, ModuleExtension
 from torch import Tensor
 
+from edgeblend.converters.exported import ExportedGraph
 from edgeblend.converters.split import Shape, SplitGraph
 from edgeblend.errors import ConversionError
+from edgeblend.manifest import GraphPrecision
+from edgeblend.model.config import ModelConfig
 from edgeblend.model.deform_conv import ModulatedDeformConv2d
 
 FORMAT = "openvino-ir"
+PRECISIONS: tuple[GraphPrecision, ...] = ("fp32", "fp16")
+DYNAMIC = True
+
+
+def refusal(config: ModelConfig) -> None:
+    """Refuse nothing: OpenVINO has all that the networks need."""
+    del config
 
 
 def export_graph(
@@ -26,8 +36,8 @@ def export_graph(
     *,
     example: tuple[Tensor, ...],
     shapes: tuple[Shape, ...],
-    half: bool,
-) -> tuple[Path, ...]:
+    precision: GraphPrecision,
+) -> ExportedGraph:
     """Write a graph as OpenVINO IR.
 
     Args:
@@ -35,7 +45,7 @@ def export_graph(
         folder: where the files go; they are named after the graph's part.
         example: inputs to trace with, of any size.
         shapes: the shape of each input of the written graph; None leaves a side open.
-        half: store weights as float16.
+        precision: how weights are stored.
 
     Returns:
         The ``.xml`` and the ``.bin`` file.
@@ -60,8 +70,8 @@ def export_graph(
         port.get_tensor().set_names({spec.name})
     model.validate_nodes_and_infer_types()
     path = folder / f"{graph.part}.xml"
-    ov.save_model(model, path, compress_to_fp16=half)
-    return path, path.with_suffix(".bin")
+    ov.save_model(model, path, compress_to_fp16=precision == "fp16")
+    return ExportedGraph((path, path.with_suffix(".bin")), graph.inputs, graph.outputs)
 
 
 def tool_versions() -> dict[str, str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from edgeblend.converters.draft import ConvertOptions, check_options, draft_manifest
 from edgeblend.converters.split import AttentionMode, SplitGraph, attention_weights, split_network
@@ -62,16 +61,16 @@ def torch_segmenter(
     draft = draft_manifest(network.config, network.config.name, Path("none"), options)
     manifest = msgspec.structs.replace(
         draft,
-        graphs={
-            graph.part: GraphSpec(
-                format="torch", precision="fp32", files=(), inputs=graph.inputs, outputs=graph.outputs
-            )
-            for graph in graphs
-        },
+        graphs={graph.part: torch_spec(graph) for graph in graphs},
     )
     layer = AttentionLayer(**attention_weights(network)) if attention == "sparse" else None
     sessions: dict[Part, Session] = {graph.part: TorchSession(graph, device) for graph in graphs}
     return Segmenter(manifest, sessions, attention=layer, score_threshold=score_threshold, paste=paste)
+
+
+def torch_spec(graph: SplitGraph) -> GraphSpec:
+    """Return what a manifest would say of a split graph in torch."""
+    return GraphSpec(format="torch", precision="fp32", files=(), inputs=graph.inputs, outputs=graph.outputs)
 
 
 class TorchSession:
@@ -83,7 +82,7 @@ class TorchSession:
         self.info = SessionInfo(f"torch {torch.__version__}", name, name, "f32", torch.get_num_threads())
         self._graph: SplitGraph | None = graph
 
-    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, NDArray[np.float32]]:
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """Run the graph once; see :class:`edgeblend.runtime.backends.base.Session`."""
         if self._graph is None:
             raise EngineError("this session was closed")

@@ -8,10 +8,17 @@ from typing import Protocol, cast
 
 from torch import Tensor
 
+from edgeblend.converters.exported import ExportedGraph
 from edgeblend.converters.split import Shape, SplitGraph
-from edgeblend.errors import EngineError
+from edgeblend.errors import EngineError, InputError
+from edgeblend.manifest import GraphPrecision
+from edgeblend.model.config import ModelConfig
 
-TARGETS = {"openvino": "edgeblend.converters.openvino"}
+TARGETS = {
+    "openvino": "edgeblend.converters.openvino",
+    "onnxruntime": "edgeblend.converters.onnx",
+    "tflite": "edgeblend.converters.tflite",
+}
 """Target, which is also the engine's name, to the module that exports for it."""
 
 
@@ -20,6 +27,13 @@ class Target(Protocol):
 
     FORMAT: str
     """What the manifest calls the graphs' format."""
+    PRECISIONS: tuple[GraphPrecision, ...]
+    """How it can store weights."""
+    DYNAMIC: bool
+    """Whether the sides of the canvas can stay open."""
+
+    def refusal(self, config: ModelConfig) -> str | None:
+        """Say why the format cannot hold a network, if it cannot."""
 
     def export_graph(
         self,
@@ -28,9 +42,9 @@ class Target(Protocol):
         *,
         example: tuple[Tensor, ...],
         shapes: tuple[Shape, ...],
-        half: bool,
-    ) -> tuple[Path, ...]:
-        """Write one graph; return its files, the one to open first."""
+        precision: GraphPrecision,
+    ) -> ExportedGraph:
+        """Write one graph."""
 
     def tool_versions(self) -> dict[str, str]:
         """Return the versions of what exports."""
@@ -47,6 +61,27 @@ def load_target(name: str) -> Target:
     try:
         return cast(Target, import_module(TARGETS[name]))
     except ModuleNotFoundError as error:
+        extras = "convert" if name == "openvino" else f"convert,{name}"
         raise EngineError(
-            f'target {name!r} needs {error.name}; run `pip install "edgeblend[convert]"`'
+            f'target {name!r} needs {error.name}; run `pip install "edgeblend[{extras}]"`'
         ) from error
+
+
+def check_target(
+    target: Target, name: str, config: ModelConfig, *, precision: GraphPrecision, dynamic: bool
+) -> None:
+    """Refuse what a target cannot do, before the long work.
+
+    Raises:
+        InputError: how weights are to be stored, an open canvas, or the network itself.
+    """
+    if precision not in target.PRECISIONS:
+        raise InputError(
+            f"target {name!r} stores weights as {', '.join(target.PRECISIONS)}, not as {precision}"
+        )
+    if dynamic and not target.DYNAMIC:
+        raise InputError(
+            f"target {name!r} needs a canvas of fixed size: give an input size instead of dynamic"
+        )
+    if reason := target.refusal(config):
+        raise InputError(f"target {name!r} cannot hold {config.name}: {reason}")

@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.calibration.agreement import mask_iou_of_pairs, match_instances
-from edgeblend.calibration.recording import RecordingSession
+from edgeblend.calibration.recording import OutputKey, run_graphs
+from edgeblend.converters.opened import OpenGraph
 from edgeblend.errors import ConversionError
 from edgeblend.manifest import Manifest, Part, TensorError, ToleranceSpec, VerificationSpec
 from edgeblend.results import Instances
 from edgeblend.runtime.attention import AttentionLayer
-from edgeblend.runtime.backends.base import Session
 from edgeblend.runtime.segmenter import Segmenter
 
 TOLERANCES = {
     "fp32": ToleranceSpec(max_error=1e-3, box_iou=0.99, matched=0.98, mask_iou=0.99),
     # Half precision keeps 11 bits of every weight: stand-in networks of the published sizes measure
-    # errors up to 0.02 and move box edges by a fraction of a pixel, which small boxes show.
-    "fp16": ToleranceSpec(max_error=3e-2, box_iou=0.9, matched=0.95, mask_iou=0.95),
+    # errors up to 0.02, the demo model 0.05, and move box edges by a fraction of a pixel, which small boxes
+    # show.
+    "fp16": ToleranceSpec(max_error=0.1, box_iou=0.9, matched=0.95, mask_iou=0.95),
+    # Weights and activations of 8 bits, each rounded within its own range.
+    "int8-dynamic": ToleranceSpec(max_error=2.0, box_iou=0.7, matched=0.8, mask_iou=0.8),
 }
 """What is allowed, by how the weights are stored. A threshold may fall between two roundings, so
 not every detection can be asked for."""
@@ -31,13 +35,13 @@ not every detection can be asked for."""
 class _Run:
     """What one implementation made of one picture."""
 
-    outputs: dict[tuple[Part, str], NDArray[np.float32]]
+    outputs: dict[OutputKey, NDArray[np.float32]]
     instances: Instances
 
 
 def verify(
-    reference: Mapping[Part, Session],
-    exported: Mapping[Part, Session],
+    reference: Mapping[Part, OpenGraph],
+    exported: Mapping[Part, OpenGraph],
     manifest: Manifest,
     *,
     attention: AttentionLayer | None,
@@ -47,9 +51,9 @@ def verify(
     """Compare exported graphs with torch: every output, then the detections and masks.
 
     Args:
-        reference: the sessions that are right.
-        exported: the sessions to judge, computing in float32.
-        manifest: describes both.
+        reference: the graphs that are right.
+        exported: the graphs to judge, computing in float32.
+        manifest: describes everything else of both.
         attention: the layer of a sparse bundle.
         pictures: (H, W, 3) uint8 BGR photographs.
         tolerance: what is allowed.
@@ -57,7 +61,7 @@ def verify(
     Raises:
         ConversionError: an output is beyond tolerance, or detections or masks differ.
     """
-    worst: dict[tuple[Part, str], float] = {}
+    worst: dict[OutputKey, float] = {}
     detections, matched, lowest_iou = 0, 0, 1.0
     for picture in pictures:
         expected = _run(reference, manifest, attention, picture)
@@ -74,12 +78,17 @@ def verify(
         matched += len(pairs)
         iou = mask_iou_of_pairs(expected.instances, actual.instances, pairs)
         lowest_iou = min(lowest_iou, float(iou.min(initial=1.0)))
+    names: dict[OutputKey, str] = {
+        (part, spec.role, spec.level): spec.name
+        for part, graph in exported.items()
+        for spec in graph.spec.outputs
+    }
     measured = VerificationSpec(
         tolerance=tolerance,
         pictures=tuple(picture.shape[:2] for picture in pictures),
         tensors=tuple(
-            TensorError(graph=part, tensor=name, max_error=float(f"{error:.3g}"))
-            for (part, name), error in worst.items()
+            TensorError(graph=key[0], tensor=names[key], max_error=float(f"{error:.3g}"))
+            for key, error in worst.items()
         ),
         detections=detections,
         matched=matched,
@@ -101,21 +110,16 @@ def relative_error(expected: NDArray[np.float32], actual: NDArray[np.float32]) -
 
 
 def _run(
-    sessions: Mapping[Part, Session],
+    graphs: Mapping[Part, OpenGraph],
     manifest: Manifest,
     attention: AttentionLayer | None,
     picture: NDArray[np.uint8],
 ) -> _Run:
-    recording = {part: RecordingSession(session) for part, session in sessions.items()}
-    instances = Segmenter(manifest, recording, attention=attention)(picture)
-    detector = recording["detector"].outputs
-    # The segmenter leaves the basis graph alone when nothing was detected; the comparison must not.
-    basis_inputs = {spec.name: detector[spec.name] for spec in manifest.graphs["basis"].inputs}
-    recording["basis"].run(basis_inputs)
-    outputs = {
-        (part, name): value for part, session in recording.items() for name, value in session.outputs.items()
-    }
-    return _Run(outputs, instances)
+    specs = {part: graph.spec for part, graph in graphs.items()}
+    described = msgspec.structs.replace(manifest, graphs=specs)
+    sessions = {part: graph.session for part, graph in graphs.items()}
+    outputs = run_graphs(sessions, described, picture)
+    return _Run(outputs, Segmenter(described, sessions, attention=attention)(picture))
 
 
 def _refuse_beyond(measured: VerificationSpec) -> None:

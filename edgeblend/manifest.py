@@ -5,6 +5,7 @@ Reading is strict: an unknown field, a missing one or a wrong type is an error t
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Literal
 
@@ -14,13 +15,18 @@ from edgeblend.errors import BundleError
 from edgeblend.recipe import Recipe
 from edgeblend.spec import BlendSpec, DecodeSpec, InputSpec, PanopticSpec, Struct
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST_NAME = "manifest.json"
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Part = Literal["detector", "basis"]
+
+GraphPrecision = Literal["fp32", "fp16", "int8-dynamic", "int8"]
+"""How the weights of a graph are stored. ``int8`` is also what most layers are computed in; what others are
+computed in is chosen when the bundle is opened. ``int8-dynamic`` has no ranges of its own: the engine finds
+those of each input while it runs."""
 
 
 class FileSpec(Struct, frozen=True):
@@ -30,6 +36,13 @@ class FileSpec(Struct, frozen=True):
     size: int
     """Bytes."""
     sha256: Sha256
+
+
+class TensorQuantization(Struct, frozen=True):
+    """What the integers of a tensor mean: ``scale * (stored - zero_point)``."""
+
+    scale: float
+    zero_point: int
 
 
 class TensorSpec(Struct, frozen=True):
@@ -43,7 +56,9 @@ class TensorSpec(Struct, frozen=True):
     name: str
     """What the engine calls it."""
     layout: Literal["NCHW", "NHWC"]
-    dtype: Literal["uint8", "float32"]
+    dtype: Literal["uint8", "int8", "float32"]
+    quantization: TensorQuantization | None = None
+    """None where the values are what is stored, as bytes of a picture are in ``uint8``."""
 
 
 class GraphSpec(Struct, frozen=True):
@@ -51,9 +66,7 @@ class GraphSpec(Struct, frozen=True):
 
     format: str
     """Such as ``openvino-ir``."""
-    precision: Literal["fp32", "fp16", "int8"]
-    """How the weights are stored. ``int8`` is also what most layers are computed in; what others are computed
-    in is chosen when the bundle is opened."""
+    precision: GraphPrecision
     files: tuple[FileSpec, ...]
     """The first is the one an engine opens."""
     inputs: tuple[TensorSpec, ...]
@@ -274,6 +287,7 @@ def _check_consistency(manifest: Manifest, source: str) -> None:
     if any(graph.precision == "int8" for graph in manifest.graphs.values()) and not manifest.quantization:
         problems.append("int8 graphs need to say how they were quantized")
     problems += _missing_tensors(manifest)
+    problems += _unclear_integers(manifest)
     if problems:
         raise BundleError(f"{source}: not a valid manifest: {'; '.join(problems)}")
 
@@ -294,4 +308,18 @@ def _missing_tensors(manifest: Manifest) -> list[str]:
         problems.append("the detector's only input must be the image")
     if [tensor.role for tensor in basis.outputs] != ["bases"]:
         problems.append("the basis graph's only output must be the bases")
+    return problems
+
+
+def _unclear_integers(manifest: Manifest) -> list[str]:
+    """Return what is wrong with how tensors are stored."""
+    problems = []
+    for part, graph in manifest.graphs.items():
+        for tensor in (*graph.inputs, *graph.outputs):
+            bytes_of_a_picture = tensor.role == "image" and tensor.dtype == "uint8"
+            if (tensor.quantization is None) != (tensor.dtype == "float32" or bytes_of_a_picture):
+                has = "no scale" if tensor.quantization is None else "a scale"
+                problems.append(f"{part} tensor {tensor.name} is {tensor.dtype} and has {has}")
+            elif tensor.quantization is not None and not 0 < tensor.quantization.scale < math.inf:
+                problems.append(f"{part} tensor {tensor.name} has the scale {tensor.quantization.scale}")
     return problems

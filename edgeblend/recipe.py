@@ -20,8 +20,8 @@ class Recipe(Struct, frozen=True):
     """How to quantize; every field but the name has a default that suits BlendMask."""
 
     name: str
-    toolkit: str = "nncf"
-    """What quantizes; it has to know the bundle's target."""
+    toolkit: str | None = None
+    """What quantizes; None: what there is for the bundle's target."""
     activations: Literal["symmetric", "asymmetric"] = "asymmetric"
     """Asymmetric ranges have a zero point of their own. Weights are symmetric."""
     per_channel: bool = True

@@ -84,7 +84,7 @@ def make_manifest(graphs: dict[Part, GraphSpec], attention: AttentionSpec) -> Ma
 def make_quantization(**changes: object) -> QuantizationSpec:
     """Return what a manifest says of a detector in INT8 but for one layer; ``changes`` are fields of it."""
     made = QuantizationSpec(
-        recipe=Recipe(name="int8", basis="fp32", float_roles=("box_reg",)),
+        recipe=Recipe(name="int8", toolkit="nncf", basis="fp32", float_roles=("box_reg",)),
         calibration=CalibrationSpec(
             source="the 12 pictures of street/",
             frames=9,

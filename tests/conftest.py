@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -36,6 +37,43 @@ def tiny_bundle(tiny_model: TinyModel, tmp_path_factory: pytest.TempPathFactory)
     """The tiny model on OpenVINO; tests must not change it."""
     out = tmp_path_factory.mktemp("tiny-bundle") / "tiny"
     return edgeblend.convert(tiny_model.checkpoint, out, config=tiny_model.config, class_names=CLASS_NAMES)
+
+
+@pytest.fixture(scope="session")
+def tiny_on(
+    tiny_model: TinyModel, tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Bundle]:
+    """A function from target to the tiny model in float32; tests must not change it."""
+
+    @cache
+    def convert(target: str) -> Bundle:
+        if target == "openvino":
+            return tiny_bundle
+        out = tmp_path_factory.mktemp(f"tiny-{target}") / "tiny"
+        return edgeblend.convert(
+            tiny_model.checkpoint, out, config=tiny_model.config, class_names=CLASS_NAMES, target=target
+        )
+
+    return convert
+
+
+@pytest.fixture(scope="session")
+def tiny_int8_on(
+    tiny_on: Callable[[str], Bundle],
+    calibration_pictures: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Callable[[str], Bundle]:
+    """A function from target to the tiny model in INT8; tests must not change it."""
+
+    @cache
+    def quantize(target: str) -> Bundle:
+        if target == "openvino":
+            return request.getfixturevalue("tiny_int8")
+        out = tmp_path_factory.mktemp(f"tiny-int8-{target}") / "tiny-int8"
+        return edgeblend.quantize(tiny_on(target), out, calibration=calibration_pictures)
+
+    return quantize
 
 
 @pytest.fixture(scope="session")

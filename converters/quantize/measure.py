@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 import numpy as np
 
 from edgeblend.bundle import Bundle
@@ -11,6 +12,7 @@ from edgeblend.calibration.agreement_totals import AgreementTotals, compare_inst
 from edgeblend.calibration.recording import OutputKey, run_graphs
 from edgeblend.calibration.sampling import CalibrationSet
 from edgeblend.calibration.sqnr import SqnrTally
+from edgeblend.converters.opened import OpenGraph
 from edgeblend.errors import ConversionError
 from edgeblend.manifest import AgreementSpec, Manifest, Part, TensorNoise
 from edgeblend.runtime.attention import load_attention
@@ -22,39 +24,37 @@ _FRAMES = 16
 
 def measure_agreement(
     source: Bundle,
-    made: Manifest,
-    reference: Mapping[Part, Session],
-    candidate: Mapping[Part, Session],
+    reference: Mapping[Part, OpenGraph],
+    candidate: Mapping[Part, OpenGraph],
     frames: CalibrationSet,
 ) -> AgreementSpec:
     """Compare instances and every graph output with the float bundle's, on frames spread over the set.
 
     Args:
         source: the float bundle.
-        made: the manifest of the quantized one.
-        reference: the float bundle's sessions.
-        candidate: the quantized one's.
+        reference: its graphs.
+        candidate: those of the quantized one.
         frames: what it was calibrated on.
 
     Raises:
         ConversionError: an output is not finite, or is all noise.
     """
-    expected = bare_segmenter(source, source.manifest, reference)
-    actual = bare_segmenter(source, made, candidate)
+    expected = bare_segmenter(source, reference)
+    actual = bare_segmenter(source, candidate)
     chosen = set(np.linspace(0, len(frames) - 1, min(len(frames), _FRAMES)).round().astype(int).tolist())
     totals, tally = AgreementTotals(), SqnrTally()
     for position, frame in enumerate(frames):
         if position in chosen:
             tally.add(
-                run_graphs(reference, source.manifest, frame.picture),
-                run_graphs(candidate, made, frame.picture),
+                run_graphs(_sessions(reference), described(source, reference), frame.picture),
+                run_graphs(_sessions(candidate), described(source, candidate), frame.picture),
             )
             _refuse_noise(tally)
             totals += totals_of(compare_instances(expected(frame.picture), actual(frame.picture)))
     names: dict[OutputKey, str] = {
         (part, spec.role, spec.level): spec.name
-        for part, graph in made.graphs.items()
-        for spec in graph.outputs
+        for part, graph in candidate.items()
+        for spec in graph.spec.outputs
     }
     return AgreementSpec(
         frames=len(chosen),
@@ -78,7 +78,18 @@ def _refuse_noise(tally: SqnrTally) -> None:
         )
 
 
-def bare_segmenter(bundle: Bundle, manifest: Manifest, sessions: Mapping[Part, Session]) -> Segmenter:
-    """Return a segmenter over sessions, with the attention layer of a bundle; it is not to be closed."""
+def bare_segmenter(bundle: Bundle, graphs: Mapping[Part, OpenGraph]) -> Segmenter:
+    """Return a segmenter over graphs, with everything else from a bundle; it is not to be closed."""
     file = bundle.manifest.attention.file
-    return Segmenter(manifest, sessions, attention=load_attention(bundle.file(file)) if file else None)
+    layer = load_attention(bundle.file(file)) if file else None
+    return Segmenter(described(bundle, graphs), _sessions(graphs), attention=layer)
+
+
+def described(bundle: Bundle, graphs: Mapping[Part, OpenGraph]) -> Manifest:
+    """Return a bundle's manifest as it would be with these graphs."""
+    specs = {part: graph.spec for part, graph in graphs.items()}
+    return msgspec.structs.replace(bundle.manifest, graphs=specs)
+
+
+def _sessions(graphs: Mapping[Part, OpenGraph]) -> dict[Part, Session]:
+    return {part: graph.session for part, graph in graphs.items()}

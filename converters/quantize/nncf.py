@@ -6,12 +6,15 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import nncf
+import numpy as np
 import openvino as ov
 from nncf.quantization.advanced_parameters import (
     AdvancedQuantizationParameters,
@@ -25,6 +28,8 @@ from nncf.quantization.algorithms.post_training.pipeline import create_ptq_pipel
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from openvino._offline_transformations import compress_quantize_weights_transformation
 
+from edgeblend.converters.exported import ExportedGraph
+from edgeblend.converters.opened import OpenGraph
 from edgeblend.converters.quantize.layers import (
     float_layers,
     layer_name,
@@ -35,22 +40,23 @@ from edgeblend.converters.quantize.layers import (
 )
 from edgeblend.converters.quantize.toolkits import SizedItems, Validate
 from edgeblend.errors import ConversionError
+from edgeblend.manifest import GraphSpec, Part, TensorQuantization
 from edgeblend.recipe import Recipe
+from edgeblend.runtime.backends.base import Array, Session, SessionInfo
 from edgeblend.runtime.backends.openvino import compile_model, compiled_session, layer_precisions
 
 __all__ = [
     "FORMATS",
+    "check_recipe",
+    "each_alone",
     "float_layers",
     "layer_names",
     "layers_in_int8",
     "quantize_model",
-    "quantize_to_fake",
     "quantize_to_score",
     "read_model",
     "save_model",
     "tool_versions",
-    "switch_name",
-    "with_switches",
 ]
 
 FORMATS = ("openvino-ir",)
@@ -68,9 +74,14 @@ _RANGES = {
     "histogram": RangeEstimatorParametersSet.HISTOGRAM,
 }
 _CORRECTED_ON = 20
-"""Frames that accurate bias correction looks at: it holds a layer's inputs of all of them at a time."""
+"""Frames that accurate bias correction looks at, spread over all: it holds a layer's inputs of each."""
 _RANKED_ON = 32
 """Pictures, those that lose most, on which the search finds the layers that cost most."""
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Take every recipe: its fields are modelled on what NNCF offers."""
+    del recipe
 
 
 def read_model(files: Sequence[Path]) -> ov.Model:
@@ -84,7 +95,12 @@ def layer_names(model: ov.Model) -> tuple[str, ...]:
 
 
 def quantize_model(
-    model: ov.Model, items: SizedItems, recipe: Recipe, *, float_layers: Collection[str]
+    model: ov.Model,
+    items: SizedItems,
+    recipe: Recipe,
+    *,
+    float_layers: Collection[str],
+    arriving: Mapping[str, TensorQuantization],
 ) -> ov.Model:
     """Return a graph with its layers in INT8.
 
@@ -93,27 +109,46 @@ def quantize_model(
         items: what it is calibrated on.
         recipe: how.
         float_layers: names of layers that stay in float.
+        arriving: of no use here: the graph keeps its inputs in float.
 
     Raises:
         ConversionError: NNCF does not take the graph.
     """
+    del arriving
     quantized = _run_pipeline(model, items, recipe, float_layers)
     compress_quantize_weights_transformation(quantized)
     return quantized
 
 
-def quantize_to_fake(model: ov.Model, items: SizedItems, recipe: Recipe) -> ov.Model:
-    """Return a graph with all its layers rounded as in INT8; weights stay floats, rounded when it runs.
+@contextmanager
+def each_alone(
+    model: ov.Model, graph: GraphSpec, items: SizedItems, recipe: Recipe
+) -> Iterator[Callable[[str], OpenGraph]]:
+    """Enter to open, layer by layer, a graph with that layer alone rounded as in INT8.
+
+    It is one graph with a switch for each layer, compiled once.
 
     Args:
         model: in float; not changed.
+        graph: describes it.
         items: what it is calibrated on.
-        recipe: how; the layers that it keeps in float are rounded, too.
+        recipe: how layers are rounded; those that it keeps in float are, too. Bias correction is left out.
 
     Raises:
         ConversionError: NNCF does not take the graph.
     """
-    return _run_pipeline(model, items, recipe, ())
+    fake = _run_pipeline(model, items, msgspec.structs.replace(recipe, bias_correction="none"), ())
+    off = {switch_name(layer): np.zeros(1, np.float32) for layer in layers_of(model)}
+    session = compiled_session(compile_model(with_switches(model, fake)))
+
+    def alone(layer: str) -> OpenGraph:
+        switches = {**off, switch_name(layer): np.ones(1, np.float32)}
+        return OpenGraph(graph, _Switched(session, switches))
+
+    try:
+        yield alone
+    finally:
+        session.close()
 
 
 def _run_pipeline(
@@ -131,15 +166,17 @@ def _run_pipeline(
         for algorithm in pipeline.pipeline_steps[-1]:
             if isinstance(algorithm, BiasCorrection):
                 algorithm.subset_size = min(len(items), _CORRECTED_ON)
-        return pipeline.run(model, nncf.Dataset(items))
+        return pipeline.run(model, nncf.Dataset(_SpreadFirst(items, _CORRECTED_ON)))
 
 
 def quantize_to_score(
     model: ov.Model,
+    graph: GraphSpec,
     items: SizedItems,
     recipe: Recipe,
     *,
     float_layers: Collection[str],
+    arriving: Mapping[str, TensorQuantization],
     pictures: int,
     validate: Validate,
     max_drop: float,
@@ -148,9 +185,11 @@ def quantize_to_score(
 
     Args:
         model: in float; not changed.
+        graph: describes it.
         items: what it is calibrated on.
         recipe: how.
         float_layers: names of layers that stay in float from the start.
+        arriving: of no use here: the graph keeps its inputs in float.
         pictures: how many there are to validate on.
         validate: scores a graph that is opened; scores are above -1000.
         max_drop: by how much the score may fall below the float graph's.
@@ -158,12 +197,13 @@ def quantize_to_score(
     Raises:
         ConversionError: NNCF does not take the graph.
     """
+    del arriving
     names = set(layers_of(model))
 
     def score(compiled: ov.CompiledModel, chosen: tuple[int, ...] | None) -> tuple[float, list[float]]:
         precisions = layer_precisions(compiled)
         in_float = {layer_name(name) for name, value in precisions.items() if value not in ("i8", "u8")}
-        return validate(compiled_session(compiled), chosen, frozenset(names & in_float))
+        return validate(OpenGraph(graph, compiled_session(compiled)), chosen, frozenset(names & in_float))
 
     quantized = _run_pipeline(model, items, recipe, float_layers)
     with _quiet(), _as_conversion_error():
@@ -186,20 +226,61 @@ def quantize_to_score(
     return found
 
 
-def save_model(model: ov.Model, path: Path, *, half: bool) -> tuple[Path, ...]:
+def save_model(model: ov.Model, folder: Path, part: Part, graph: GraphSpec, *, half: bool) -> ExportedGraph:
     """Write a graph as OpenVINO IR: the ``.xml`` and the ``.bin`` beside it; equal graphs as equal files."""
     # OpenVINO calls a node without a name, such as Constant_841244, by how many this process has made.
     for position, node in enumerate(model.get_ordered_ops()):
         kind = node.get_type_name()
         if re.fullmatch(rf"{kind}_\d+", node.get_friendly_name()):
             node.set_friendly_name(f"{kind}_{position}")
+    path = folder / f"{part}.xml"
     ov.save_model(model, path, compress_to_fp16=half)
-    return path, path.with_suffix(".bin")
+    return ExportedGraph((path, path.with_suffix(".bin")), graph.inputs, graph.outputs)
 
 
 def tool_versions() -> dict[str, str]:
     """Return the versions of what quantizes."""
     return {"nncf": version("nncf")}
+
+
+@dataclass(frozen=True, slots=True)
+class _SpreadFirst:
+    """All items, but first some that are spread over them: bias correction takes what comes first."""
+
+    items: SizedItems
+    count: int
+
+    def __iter__(self) -> Iterator[dict[str, Array]]:
+        size = len(self.items)
+        positions = np.linspace(0, size - 1, min(size, self.count)).round().astype(int)
+        first = set(positions.tolist())
+        for wanted in (True, False):
+            for position, item in enumerate(self.items):
+                if (position in first) is wanted:
+                    yield item
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class _Switched:
+    """A session with some of its inputs set."""
+
+    session: Session
+    switches: Mapping[str, Array]
+
+    @property
+    def info(self) -> SessionInfo:
+        """What the session says of itself."""
+        return self.session.info
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Run the session."""
+        return self.session.run({**inputs, **self.switches})
+
+    def close(self) -> None:
+        """Leave the session open, which others use, too."""
 
 
 class _Evaluator(Evaluator):  # type: ignore[misc]  # nncf has no types

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import msgspec
 
-from edgeblend.bundle import Bundle, describe_file, stage_bundle
+from edgeblend.bundle import Bundle, stage_bundle
 from edgeblend.calibration.frames import Frames
 from edgeblend.calibration.sampling import DEFAULT_COUNT, FEW, CalibrationSet, sample_frames
+from edgeblend.converters.opened import OpenGraph, open_graphs
 from edgeblend.converters.quantize.feeds import BasisFeed, DetectorFeed
-from edgeblend.converters.quantize.measure import measure_agreement
+from edgeblend.converters.quantize.measure import described, measure_agreement
 from edgeblend.converters.quantize.probe import Probe
 from edgeblend.converters.quantize.request import PARTS, check_request
 from edgeblend.converters.quantize.search import Search, open_validation
@@ -27,12 +28,12 @@ from edgeblend.manifest import (
     Manifest,
     Part,
     QuantizationSpec,
+    TensorQuantization,
     encode_manifest,
 )
 from edgeblend.recipe import Recipe
-from edgeblend.runtime.backends.base import EngineOptions, Session
+from edgeblend.runtime.backends.base import EngineOptions
 from edgeblend.runtime.backends.registry import load_backend
-from edgeblend.runtime.segmenter import open_sessions
 
 
 def quantize(
@@ -89,9 +90,7 @@ def quantize(
         overwrite=overwrite,
     )
     with ExitStack() as stack:
-        reference = open_sessions(source)  # a bundle that does not run here is refused before the long work
-        for session in reference.values():
-            stack.callback(session.close)
+        reference = open_graphs(source, stack)  # one that does not run here is refused before the long work
         progress("choosing calibration frames")
         frames = _calibration_set(calibration, count=count, seed=seed, every=every)
         if frames is not calibration:
@@ -113,7 +112,7 @@ class _Job:
     """What is quantized, how, and on what."""
 
     source: Bundle
-    reference: Mapping[Part, Session]
+    reference: Mapping[Part, OpenGraph]
     models: Mapping[Part, FloatModel]
     recipe: Recipe
     toolkit: Toolkit
@@ -144,16 +143,15 @@ def _write_parts(job: _Job, folder: Path, search: Search | None) -> Manifest:
     """Write the graphs of both parts into ``folder`` and return the finished manifest."""
     manifest = job.source.manifest
     backend = load_backend(manifest.target)
-    graphs: dict[Part, GraphSpec] = {}
     kept: dict[Part, tuple[str, ...]] = {}
     quantized: dict[Part, int] = {}
     with ExitStack() as stack:
-        sessions: dict[Part, Session] = {}
+        made: dict[Part, OpenGraph] = {}
         for part in PARTS:
             model, precision = job.models[part], getattr(job.recipe, part)
             if precision == "int8":
                 job.progress(f"quantizing the {part} graph")
-                model = _quantize_part(job, part, sessions, search)
+                model = _quantize_part(job, part, made, search)
                 in_int8 = job.toolkit.layers_in_int8(model)
                 if not in_int8:
                     raise AccuracyError(
@@ -162,43 +160,42 @@ def _write_parts(job: _Job, folder: Path, search: Search | None) -> Manifest:
                     )
                 kept[part] = tuple(name for name in job.toolkit.layer_names(model) if name not in in_int8)
                 quantized[part] = len(in_int8)
-            files = job.toolkit.save_model(model, folder / f"{part}.xml", half=precision == "fp16")
-            described = tuple(describe_file(file) for file in files)
-            graphs[part] = msgspec.structs.replace(
-                manifest.graphs[part], precision=precision, files=described
-            )
-            sessions[part] = backend.open_session(graphs[part], files, EngineOptions())
-            stack.callback(sessions[part].close)
+            source = manifest.graphs[part]
+            written = job.toolkit.save_model(model, folder, part, source, half=precision == "fp16")
+            spec = written.spec(source.format, precision)
+            made[part] = OpenGraph(spec, backend.open_session(spec, written.files, EngineOptions()))
+            stack.callback(made[part].session.close)
         if manifest.attention.file is not None:
             shutil.copyfile(job.source.file(manifest.attention.file), folder / manifest.attention.file.name)
-        made = msgspec.structs.replace(
-            manifest, graphs=graphs, tools={**manifest.tools, **job.toolkit.tool_versions()}
-        )
         job.progress("comparing with the float bundle")
         quantization = QuantizationSpec(
             recipe=job.recipe,
             calibration=_calibration_spec(job.frames),
             float_layers=kept,
             quantized_layers=quantized,
-            measured=measure_agreement(job.source, made, job.reference, sessions, job.frames),
-            search=search.finish(made, sessions) if search else None,
+            measured=measure_agreement(job.source, job.reference, made, job.frames),
+            search=search.finish(made) if search else None,
         )
-    return msgspec.structs.replace(made, quantization=quantization)
+    return msgspec.structs.replace(
+        described(job.source, made),
+        tools={**manifest.tools, **job.toolkit.tool_versions()},
+        quantization=quantization,
+    )
 
 
 def _quantize_part(
-    job: _Job, part: Part, sessions: Mapping[Part, Session], search: Search | None
+    job: _Job, part: Part, made: Mapping[Part, OpenGraph], search: Search | None
 ) -> FloatModel:
     manifest, model = job.source.manifest, job.models[part]
     items = (
         DetectorFeed(job.frames, manifest)
         if part == "detector"
-        else BasisFeed(job.frames, manifest, sessions["detector"])
+        else BasisFeed(job.frames, manifest, made["detector"])
     )
     kept = set(job.toolkit.float_layers(model, manifest.graphs[part], job.recipe))
     limit = job.recipe.float_below_db.get(part)
     if limit is not None:
-        probe = Probe(job.source, part, job.toolkit, model, job.reference)
+        probe = Probe(part, job.toolkit, model, job.reference)
         measured = probe.measure(items, job.recipe, progress=job.progress)
         kept |= {layer.layer for layer in measured if layer.sqnr_db < limit}
     if kept.issuperset(job.toolkit.layer_names(model)):
@@ -206,10 +203,24 @@ def _quantize_part(
             f"recipe {job.recipe.name!r} keeps all layers of the {part} graph in float: nothing is left to "
             f"quantize; let it keep fewer, or leave the graph in float ({part}: fp32)"
         )
+    arriving = _arriving(manifest.graphs[part], made)
     if search is None:
-        return job.toolkit.quantize_model(model, items, job.recipe, float_layers=kept)
-    others = {**job.reference, **sessions}
-    return search.quantize(job.toolkit, part, model, items, job.recipe, float_layers=kept, others=others)
+        return job.toolkit.quantize_model(model, items, job.recipe, float_layers=kept, arriving=arriving)
+    others = {**job.reference, **made}
+    return search.quantize(
+        job.toolkit, part, model, items, job.recipe, float_layers=kept, arriving=arriving, others=others
+    )
+
+
+def _arriving(graph: GraphSpec, made: Mapping[Part, OpenGraph]) -> dict[str, TensorQuantization]:
+    """Return how the detector that was made stores what the basis graph takes, by name, where as integers."""
+    if "detector" not in made:
+        return {}
+    stored = {
+        spec.level: spec.quantization for spec in made["detector"].spec.outputs if spec.role == "pyramid"
+    }
+    arriving = {spec.name: stored.get(spec.level) for spec in graph.inputs}
+    return {name: quantization for name, quantization in arriving.items() if quantization is not None}
 
 
 def _calibration_spec(frames: CalibrationSet) -> CalibrationSpec:

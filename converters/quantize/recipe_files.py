@@ -15,28 +15,33 @@ from edgeblend.errors import InputError
 from edgeblend.recipe import Recipe
 
 
-def recipe_names() -> tuple[str, ...]:
-    """Return the names of the recipes that come with edgeblend."""
-    folder = files("edgeblend.converters.quantize") / "recipes"
+def recipe_names(target: str = "openvino") -> tuple[str, ...]:
+    """Return the names of the recipes that come with edgeblend for a bundle's target."""
+    folder = files("edgeblend.converters.quantize") / "recipes" / target
+    if not folder.is_dir():
+        return ()
     return tuple(sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".json")))
 
 
-def load_recipe(recipe: str | Path | Recipe) -> Recipe:
+def load_recipe(recipe: str | Path | Recipe, target: str = "openvino") -> Recipe:
     """Return a recipe by its name, from a JSON file, or as it was handed in.
+
+    Args:
+        recipe: which.
+        target: of the bundle; each has recipes of its own by the same names.
 
     Raises:
         InputError: there is no such recipe or file, or it has an unknown key or a wrong value.
     """
     if isinstance(recipe, Recipe):
         return _checked(recipe)
-    if str(recipe) in recipe_names():
-        file = files("edgeblend.converters.quantize") / "recipes" / f"{recipe}.json"
+    known = recipe_names(target)
+    if str(recipe) in known:
+        file = files("edgeblend.converters.quantize") / "recipes" / target / f"{recipe}.json"
         return _decode(file.read_bytes(), str(recipe))
     path = Path(recipe)
     if not path.is_file():
-        raise InputError(
-            f"{recipe}: no such recipe; expected {', '.join(recipe_names())}, or a JSON file with one"
-        )
+        raise InputError(f"{recipe}: no such recipe; expected {', '.join([*known, 'a JSON file with one'])}")
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -31,18 +31,18 @@ def check_request(
     Returns:
         The float bundle, the recipe, what quantizes, and the graphs.
     """
-    recipe = load_recipe(recipe)
-    if "int8" not in (recipe.detector, recipe.basis):
-        raise InputError(f"recipe {recipe.name!r} leaves both graphs in float: nothing is left to quantize")
     check_output(out, overwrite=overwrite)
     check_search(max_drop, images, annotations)
     source = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+    recipe = load_recipe(recipe, source.manifest.target)
+    if "int8" not in (recipe.detector, recipe.basis):
+        raise InputError(f"recipe {recipe.name!r} leaves both graphs in float: nothing is left to quantize")
     if out.exists() and out.resolve() == source.path.resolve():
         raise InputError(
             f"{out}: is the float bundle itself, which quantizing needs again; choose another name"
         )
     check_source(source)
-    toolkit = load_toolkit(recipe, source.manifest)
+    toolkit, recipe = load_toolkit(recipe, source.manifest)
     models = {part: toolkit.read_model(source.graph_files(part)) for part in PARTS}
     check_layer_patterns(recipe, [name for model in models.values() for name in toolkit.layer_names(model)])
     return source, recipe, toolkit, models

@@ -16,13 +16,13 @@ from edgeblend.calibration.agreement_totals import AgreementTotals, compare_inst
 from edgeblend.calibration.coco import CocoDataset, read_coco, read_picture
 from edgeblend.calibration.compare_report import judged_drop
 from edgeblend.calibration.sampling import CalibrationSet, sample_frames
+from edgeblend.converters.opened import OpenGraph
 from edgeblend.converters.quantize.measure import bare_segmenter
 from edgeblend.converters.quantize.toolkits import FloatModel, SizedItems, Toolkit
 from edgeblend.errors import AccuracyError, InputError
-from edgeblend.manifest import Manifest, Part, SearchSpec, SearchStep
+from edgeblend.manifest import Part, SearchSpec, SearchStep, TensorQuantization
 from edgeblend.recipe import Recipe
 from edgeblend.results import Instances
-from edgeblend.runtime.backends.base import Session
 
 DETECTOR_SHARE = 0.8
 """Of the drop that is allowed: the detector is searched first, and what it leaves is the basis graph's."""
@@ -85,19 +85,18 @@ class Validation:
         return "agreement" if self.accuracy is None else "average precision"
 
     def drop(
-        self, manifest: Manifest, sessions: Mapping[Part, Session], positions: Sequence[int] | None = None
+        self, graphs: Mapping[Part, OpenGraph], positions: Sequence[int] | None = None
     ) -> tuple[float, list[float]]:
-        """Return how much sessions lose against the float bundle, and the agreement on each picture.
+        """Return how much graphs lose against the float bundle, and the agreement on each picture.
 
         Average precision means little on a few pictures, so the drop of a part of them is one of agreement.
 
         Args:
-            manifest: describes the sessions.
-            sessions: one a part.
+            graphs: one a part.
             positions: of pictures; None: all.
         """
         chosen = sorted(positions) if positions is not None else list(range(len(self.pictures)))
-        segmenter = bare_segmenter(self.source, manifest, sessions)
+        segmenter = bare_segmenter(self.source, graphs)
         found = [segmenter(picture) for picture in self.pictures.read(chosen)]
         each = [
             totals_of(compare_instances(self.expected[position], instances))
@@ -125,7 +124,7 @@ def check_search(max_drop: float | None, images: str | Path | None, annotations:
 
 def open_validation(
     source: Bundle,
-    reference: Mapping[Part, Session],
+    reference: Mapping[Part, OpenGraph],
     frames: CalibrationSet,
     *,
     images: str | Path | None,
@@ -135,7 +134,7 @@ def open_validation(
 
     Args:
         source: the float bundle.
-        reference: its sessions.
+        reference: its graphs.
         frames: the calibration frames, which are taken where no pictures are named.
         images: pictures.
         annotations: COCO file of these pictures; the pictures then are those that it lists.
@@ -144,7 +143,7 @@ def open_validation(
         InputError: pictures or annotations cannot be used, or the float bundle finds nothing in them, or none
             of the labelled objects.
     """
-    segmenter = bare_segmenter(source, source.manifest, reference)
+    segmenter = bare_segmenter(source, reference)
     pictures: LabelledPictures | SampledPictures
     if annotations is not None:
         dataset = read_coco(annotations, images, class_names=source.manifest.things)
@@ -190,7 +189,8 @@ class Search:
         recipe: Recipe,
         *,
         float_layers: Collection[str],
-        others: Mapping[Part, Session],
+        arriving: Mapping[str, TensorQuantization],
+        others: Mapping[Part, OpenGraph],
     ) -> FloatModel:
         """Return one part in INT8, as far as that may go.
 
@@ -201,18 +201,18 @@ class Search:
             items: what it is calibrated on.
             recipe: how.
             float_layers: what stays in float from the start.
-            others: sessions of both parts; of parts that were quantized before, in INT8.
+            arriving: how inputs will come, by name, those of them that come as integers.
+            others: both parts; those that were quantized before, in INT8.
         """
         share = DETECTOR_SHARE if part == "detector" else 1.0
-        manifest = self._validation.source.manifest
-        before, _ = self._validation.drop(manifest, others)
+        before, _ = self._validation.drop(others)
         in_float: frozenset[str] | None = None
 
         def validate(
-            session: Session, positions: tuple[int, ...] | None, float_now: frozenset[str]
+            graph: OpenGraph, positions: tuple[int, ...] | None, float_now: frozenset[str]
         ) -> tuple[float, list[float]]:
             nonlocal in_float
-            drop, each = self._validation.drop(manifest, {**others, part: session}, positions)
+            drop, each = self._validation.drop({**others, part: graph}, positions)
             if positions is None:
                 if in_float is not None:  # the first is the float graph itself
                     returned = sorted(float_now - in_float)
@@ -233,21 +233,23 @@ class Search:
         # The score of the float graph is -before already: what is left of the limit is for this part.
         return toolkit.quantize_to_score(
             model,
+            self._validation.source.graph(part),
             items,
             recipe,
             float_layers=float_layers,
+            arriving=arriving,
             pictures=len(self._validation.pictures),
             validate=validate,
             max_drop=max(share * self._max_drop - before, 0.0),
         )
 
-    def finish(self, made: Manifest, sessions: Mapping[Part, Session]) -> SearchSpec:
+    def finish(self, made: Mapping[Part, OpenGraph]) -> SearchSpec:
         """Measure the bundle as it is, and return what was tried.
 
         Raises:
             AccuracyError: it loses more than it may.
         """
-        drop, _ = self._validation.drop(made, sessions)
+        drop, _ = self._validation.drop(made)
         if drop > self._max_drop:
             unit = "points of average precision" if self._validation.accuracy else "points of agreement"
             raise AccuracyError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.frames import Frames
 from edgeblend.calibration.sampling import CalibrationSet, sample_frames
+from edgeblend.converters.opened import open_graphs
 from edgeblend.converters.quantize.feeds import BasisFeed, DetectorFeed
 from edgeblend.converters.quantize.probe import DEFAULT_FRAMES, LayerSensitivity, Probe
 from edgeblend.converters.quantize.recipe_files import check_layer_patterns, load_recipe
@@ -17,7 +18,6 @@ from edgeblend.converters.quantize.search import open_validation
 from edgeblend.converters.quantize.toolkits import load_toolkit
 from edgeblend.errors import InputError
 from edgeblend.recipe import Recipe
-from edgeblend.runtime.segmenter import open_sessions
 
 
 def measure_sensitivity(
@@ -53,14 +53,11 @@ def measure_sensitivity(
         raise InputError("pictures alone do not measure average precision: name their annotations, too")
     source = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     check_source(source)
-    recipe = load_recipe(recipe)
-    toolkit = load_toolkit(recipe, source.manifest)
+    toolkit, recipe = load_toolkit(load_recipe(recipe, source.manifest.target), source.manifest)
     models = {part: toolkit.read_model(source.graph_files(part)) for part in PARTS}
     check_layer_patterns(recipe, [name for model in models.values() for name in toolkit.layer_names(model)])
     with ExitStack() as stack:
-        reference = open_sessions(source)
-        for session in reference.values():
-            stack.callback(session.close)
+        reference = open_graphs(source, stack)
         progress("choosing calibration frames")
         chosen = calibration
         if not isinstance(chosen, CalibrationSet):
@@ -76,6 +73,6 @@ def measure_sensitivity(
                 if part == "detector"
                 else BasisFeed(chosen, source.manifest, reference["detector"])
             )
-            probe = Probe(source, part, toolkit, models[part], reference, validation)
+            probe = Probe(part, toolkit, models[part], reference, validation)
             found += probe.measure(items, recipe, count=frames, progress=progress)
     return sorted(found, key=lambda layer: layer.sqnr_db)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+import msgspec
+
+from edgeblend.converters.exported import ExportedGraph
+from edgeblend.converters.opened import OpenGraph
 from edgeblend.errors import EngineError, InputError
-from edgeblend.manifest import GraphSpec, Manifest
+from edgeblend.manifest import GraphSpec, Manifest, Part, TensorQuantization
 from edgeblend.recipe import Recipe
-from edgeblend.runtime.backends.base import Array, Session
+from edgeblend.runtime.backends.base import Array
 
 TOOLKITS = {"nncf": "edgeblend.converters.quantize.nncf"}
 """A recipe's ``toolkit`` to the module that drives it."""
 
+TOOLKIT_OF_TARGET = {"openvino": "nncf"}
+"""What quantizes a target's bundles where the recipe does not say."""
 
 FloatModel = Any
 """A graph as the toolkit holds it."""
 
-Validate = Callable[[Session, tuple[int, ...] | None, frozenset[str]], tuple[float, list[float]]]
+
+Validate = Callable[[OpenGraph, tuple[int, ...] | None, frozenset[str]], tuple[float, list[float]]]
 """From a graph that is opened, the numbers of pictures (None: all), and the layers that it computes in float,
 to its score (higher is better) and one for each picture."""
 
@@ -37,6 +45,9 @@ class Toolkit(Protocol):
 
     FORMATS: tuple[str, ...]
 
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Refuse what a recipe asks for and the toolkit cannot do, with an InputError."""
+
     def read_model(self, files: Sequence[Path]) -> FloatModel:
         """Return a graph in float."""
 
@@ -47,55 +58,71 @@ class Toolkit(Protocol):
         """Return which of them a recipe keeps in float."""
 
     def quantize_model(
-        self, model: FloatModel, items: SizedItems, recipe: Recipe, *, float_layers: Collection[str]
-    ) -> FloatModel:
-        """Return a graph with its layers in INT8."""
-
-    def quantize_to_score(
         self,
         model: FloatModel,
         items: SizedItems,
         recipe: Recipe,
         *,
         float_layers: Collection[str],
+        arriving: Mapping[str, TensorQuantization],
+    ) -> FloatModel:
+        """Return a graph with its layers in INT8.
+
+        ``arriving`` says how inputs will come, by name, those of them that come as integers: a graph that
+        takes integers should take the same.
+        """
+
+    def quantize_to_score(
+        self,
+        model: FloatModel,
+        graph: GraphSpec,
+        items: SizedItems,
+        recipe: Recipe,
+        *,
+        float_layers: Collection[str],
+        arriving: Mapping[str, TensorQuantization],
         pictures: int,
         validate: Validate,
         max_drop: float,
     ) -> FloatModel:
         """Return a graph in INT8, with the layers that cost most back in float until its score holds."""
 
-    def quantize_to_fake(self, model: FloatModel, items: SizedItems, recipe: Recipe) -> FloatModel:
-        """Return a graph with all its layers rounded as in INT8, to take single ones from."""
+    def each_alone(
+        self, model: FloatModel, graph: GraphSpec, items: SizedItems, recipe: Recipe
+    ) -> AbstractContextManager[Callable[[str], OpenGraph]]:
+        """Enter to open, layer by layer, the graph with that layer alone rounded as in INT8.
 
-    def with_switches(self, model: FloatModel, fake: FloatModel) -> FloatModel:
-        """Return a float graph with an input for each layer, which rounds it as ``quantize_to_fake`` did."""
-
-    def switch_name(self, layer: str) -> str:
-        """Return what the input of a layer is called: float32 (1,), 0 or 1."""
+        It takes what the float graph takes, and runs until the next is asked for. No bias is corrected.
+        """
 
     def layers_in_int8(self, model: FloatModel) -> tuple[str, ...]:
         """Return the layers whose weights a graph holds as integers."""
 
-    def save_model(self, model: FloatModel, path: Path, *, half: bool) -> tuple[Path, ...]:
-        """Write a graph; return its files, the one to open first."""
+    def save_model(
+        self, model: FloatModel, folder: Path, part: Part, graph: GraphSpec, *, half: bool
+    ) -> ExportedGraph:
+        """Write a graph; ``graph`` describes the float one that it was made from."""
 
     def tool_versions(self) -> dict[str, str]:
         """Return the versions of what quantizes."""
 
 
-def load_toolkit(recipe: Recipe, manifest: Manifest) -> Toolkit:
-    """Import what a recipe quantizes with.
+def load_toolkit(recipe: Recipe, manifest: Manifest) -> tuple[Toolkit, Recipe]:
+    """Import what quantizes a bundle by a recipe; return it, and the recipe with the toolkit's name in it.
 
     Raises:
         InputError: nobody knows the toolkit, or it does not take the bundle's graphs.
         EngineError: it is not installed.
     """
-    if recipe.toolkit not in TOOLKITS:
+    name = recipe.toolkit or TOOLKIT_OF_TARGET.get(manifest.target)
+    if name is None:
         raise InputError(
-            f"recipe {recipe.name!r}: unknown toolkit {recipe.toolkit!r}; known are {', '.join(TOOLKITS)}"
+            f"nothing here quantizes bundles for {manifest.target!r}, only for {', '.join(TOOLKIT_OF_TARGET)}"
         )
+    if name not in TOOLKITS:
+        raise InputError(f"recipe {recipe.name!r}: unknown toolkit {name!r}; known are {', '.join(TOOLKITS)}")
     try:
-        toolkit = cast(Toolkit, import_module(TOOLKITS[recipe.toolkit]))
+        toolkit = cast(Toolkit, import_module(TOOLKITS[name]))
     except ModuleNotFoundError as error:
         raise EngineError(
             f'quantizing needs {error.name}, which is not installed; run `pip install "edgeblend[quantize]"`'
@@ -103,7 +130,8 @@ def load_toolkit(recipe: Recipe, manifest: Manifest) -> Toolkit:
     for part, graph in manifest.graphs.items():
         if graph.format not in toolkit.FORMATS:
             raise InputError(
-                f"{recipe.toolkit} quantizes graphs of format {', '.join(toolkit.FORMATS)}, the {part} graph "
+                f"{name} quantizes graphs of format {', '.join(toolkit.FORMATS)}, the {part} graph "
                 f"is {graph.format!r}"
             )
-    return toolkit
+    toolkit.check_recipe(recipe)
+    return toolkit, msgspec.structs.replace(recipe, toolkit=name)

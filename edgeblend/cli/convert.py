@@ -38,9 +38,16 @@ def add_parser(
     parser.add_argument(
         "--out", "-o", required=True, type=Path, help="folder to make, or a name ending in .zip"
     )
-    parser.add_argument("--target", default="openvino", help="engine that will run it (default: openvino)")
     parser.add_argument(
-        "--precision", choices=("fp32", "fp16"), default="fp32", help="how weights are stored (default: fp32)"
+        "--target",
+        default="openvino",
+        help="engine that will run it: openvino (default), onnxruntime or tflite",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "fp16", "int8-dynamic"),
+        default="fp32",
+        help="how weights are stored (default: fp32); int8-dynamic is for tflite",
     )
     size = parser.add_mutually_exclusive_group()
     size.add_argument(

@@ -68,8 +68,9 @@ def run(args: argparse.Namespace) -> int:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     if args.html is not None:
         check_file(args.html, overwrite=args.overwrite)
-    load_recipe(args.recipe)  # what is wrong here is said before frames are chosen
-    check_source(Bundle.load(args.bundle))
+    bundle = Bundle.load(args.bundle)
+    load_recipe(args.recipe, bundle.manifest.target)  # what is wrong is said before frames are chosen
+    check_source(bundle)
     with sample_frames(
         args.calibration,
         count=args.frames,
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         progress=sys.stderr.isatty(),
     ) as frames:
         layers = measure_sensitivity(
-            args.bundle,
+            bundle,
             calibration=frames,
             recipe=args.recipe,
             frames=args.compare_on,

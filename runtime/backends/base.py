@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.manifest import GraphSpec
@@ -30,6 +29,8 @@ class EngineOptions:
     precision: Precision = "f32"
     threads: int | None = None
     """CPU threads; None leaves it to the engine."""
+    streams: int = 1
+    """Runs to compute at the same time, sharing the threads: more frames a second, each of them later."""
     cache_dir: Path | None = None
     """Where the engine may keep compiled graphs; None: nowhere."""
     properties: Mapping[str, str] = field(default_factory=dict)
@@ -76,14 +77,24 @@ class Session(Protocol):
     def info(self) -> SessionInfo:
         """What actually runs."""
 
-    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, NDArray[np.float32]]:
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """Run the graph once.
 
         Args:
             inputs: arrays by physical tensor name, in the layout and dtype of the manifest.
 
         Returns:
-            Outputs by physical tensor name: views that the next ``run`` overwrites.
+            Outputs by physical tensor name, as the manifest describes them too
+            (:mod:`edgeblend.runtime.tensors` says what they mean): views that the next ``run`` overwrites.
+        """
+
+    def fork(self) -> Session:
+        """Return another session over the same compiled graph, which can run at the same time as this one.
+
+        Each is closed on its own. Sessions that are already running do not hinder it.
+
+        Raises:
+            EngineError: this one was closed.
         """
 
     def close(self) -> None:

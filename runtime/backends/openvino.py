@@ -8,9 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import openvino as ov
-from numpy.typing import NDArray
 
 from edgeblend.errors import EngineError
 from edgeblend.manifest import GraphSpec
@@ -34,13 +32,20 @@ class OpenVinoSession:
 
     def __init__(self, compiled: ov.CompiledModel, info: SessionInfo) -> None:
         self.info = info
+        self._compiled: ov.CompiledModel | None = compiled
         self._request: ov.InferRequest | None = compiled.create_infer_request()
+        self._types = {port.get_any_name(): port.element_type.to_dtype() for port in compiled.inputs}
         self._names = tuple(output.get_any_name() for output in compiled.outputs)
 
-    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, NDArray[np.float32]]:
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """Run the graph once; see :class:`edgeblend.runtime.backends.base.Session`."""
         if self._request is None:
             raise EngineError("this session was closed; load the bundle again")
+        # OpenVINO would convert another type, and run with the last input again where one is missing.
+        if {name: array.dtype for name, array in inputs.items()} != self._types:
+            given = ", ".join(f"{name} ({array.dtype})" for name, array in inputs.items()) or "none"
+            wanted = ", ".join(f"{name} ({dtype})" for name, dtype in self._types.items())
+            raise EngineError(f"expected the inputs {wanted}, got {given}")
         try:
             # Shared both ways: inputs are read where they lie, outputs are views of the request's memory.
             results = self._request.infer(dict(inputs), share_inputs=True, share_outputs=True)
@@ -48,9 +53,15 @@ class OpenVinoSession:
             raise EngineError(f"OpenVINO failed on {self.info.device}: {_first_line(error)}") from error
         return dict(zip(self._names, results.values(), strict=True))
 
+    def fork(self) -> OpenVinoSession:
+        """Return a session with an inference request of its own."""
+        if self._compiled is None:
+            raise EngineError("this session was closed; load the bundle again")
+        return OpenVinoSession(self._compiled, self.info)
+
     def close(self) -> None:
         """Release the compiled graph."""
-        self._request = None
+        self._request = self._compiled = None
 
 
 def open_session(graph: GraphSpec, files: Sequence[Path], options: EngineOptions) -> OpenVinoSession:
@@ -137,7 +148,9 @@ def _check_device(core: ov.Core, device: str) -> None:
 
 
 def _properties(options: EngineOptions) -> dict[str, Any]:
-    properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY" if options.streams == 1 else "THROUGHPUT"}
+    if options.streams > 1:
+        properties["NUM_STREAMS"] = options.streams
     if options.precision != "engine":
         properties[_HINT] = _PRECISIONS[options.precision]
     if options.threads is not None:

@@ -18,14 +18,20 @@ class BackendEntry:
     """Where an engine of our own is driven, and how to install it."""
 
     module: str
-    package: str
-    """The import that must be there."""
+    packages: tuple[str, ...]
+    """The imports of which one must be there."""
     extra: str
     """The extra of edgeblend that installs it."""
 
 
 BACKENDS = {
-    "openvino": BackendEntry("edgeblend.runtime.backends.openvino", "openvino", "openvino"),
+    "openvino": BackendEntry("edgeblend.runtime.backends.openvino", ("openvino",), "openvino"),
+    "onnxruntime": BackendEntry("edgeblend.runtime.backends.onnxruntime", ("onnxruntime",), "onnxruntime"),
+    "tflite": BackendEntry(
+        "edgeblend.runtime.backends.tflite",
+        ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"),
+        "tflite",
+    ),
 }
 
 
@@ -52,13 +58,18 @@ def load_backend(name: str) -> Backend:
 
 
 def _load_own(name: str, entry: BackendEntry) -> Backend:
-    try:
-        import_module(entry.package)
-    except ImportError as error:
-        raise EngineError(
-            f'engine {name!r} is not installed ({error}); run `pip install "edgeblend[{entry.extra}]"`'
-        ) from error
-    return cast(Backend, import_module(entry.module))
+    problems = []
+    for package in entry.packages:
+        try:
+            import_module(package)
+        except ImportError as error:
+            problems.append(str(error))
+        else:
+            return cast(Backend, import_module(entry.module))
+    raise EngineError(
+        f"engine {name!r} is not installed ({'; '.join(problems)}); "
+        f'run `pip install "edgeblend[{entry.extra}]"`'
+    )
 
 
 def _foreign_entries() -> dict[str, EntryPoint]:

@@ -24,13 +24,13 @@ def test_what_is_written_is_what_is_read(folder: Path) -> None:
 
 def test_an_unknown_schema_version_says_both(folder: Path) -> None:
     edit_manifest(folder, schema_version=7)
-    with pytest.raises(BundleError, match=r"schema version 7 is not .* reads version 2"):
+    with pytest.raises(BundleError, match=r"schema version 7 is not .* reads version 3"):
         Bundle.load(folder)
 
 
 def test_a_newer_version_is_told_before_its_unknown_fields(folder: Path) -> None:
-    edit_manifest(folder, schema_version=3, novelty=True)
-    with pytest.raises(BundleError, match="schema version 3"):
+    edit_manifest(folder, schema_version=9, novelty=True)
+    with pytest.raises(BundleError, match="schema version 9"):
         Bundle.load(folder)
 
 
@@ -82,6 +82,34 @@ def test_fields_that_contradict_each_other(folder: Path, changes: dict[str, obje
     edit_manifest(folder, **changes)
     with pytest.raises(BundleError, match=message):
         Bundle.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "quantization", "message"),
+    [
+        ("int8", None, "detector tensor box_reg_p3 is int8 and has no scale"),
+        ("uint8", None, "detector tensor box_reg_p3 is uint8 and has no scale"),
+        ("float32", {"scale": 0.5, "zero_point": 0}, "detector tensor box_reg_p3 is float32 and has a scale"),
+        ("int8", {"scale": 0.0, "zero_point": 0}, "detector tensor box_reg_p3 has the scale 0.0"),
+        ("int8", {"scale": -1.0, "zero_point": 0}, "detector tensor box_reg_p3 has the scale -1.0"),
+        ("int8", {"scale": 0.5}, "zero_point"),
+        ("int16", {"scale": 0.5, "zero_point": 0}, "int16"),
+        ("int8", {"scale": 0.5, "zero_point": 3}, None),
+        ("float32", None, None),
+    ],
+)
+def test_integers_need_a_scale(folder: Path, dtype: str, quantization: object, message: str | None) -> None:
+    path = folder / MANIFEST_NAME
+    content = json.loads(path.read_text())
+    (tensor,) = [one for one in content["graphs"]["detector"]["outputs"] if one["role"] == "box_reg"]
+    tensor |= {"dtype": dtype, "quantization": quantization}
+    path.write_text(json.dumps(content))
+    if message is None:
+        spec = Bundle.load(folder).graph("detector").outputs[1]
+        assert msgspec.to_builtins(spec.quantization) == quantization
+    else:
+        with pytest.raises(BundleError, match=message):
+            Bundle.load(folder)
 
 
 def with_int8(folder: Path, **changes: object) -> Manifest:

@@ -54,7 +54,7 @@ def test_a_file_too_many(tiny, run_args, refused):
 @pytest.mark.parametrize("version", [1, 3, 99])
 def test_an_unknown_schema_version(version, tiny, run_args, refused):
     edit_manifest(tiny, schema_version=version)
-    refused(run_args(bundle=tiny), 6, f"schema version {version}", "reads version 2")
+    refused(run_args(bundle=tiny), 6, f"schema version {version}", "reads version 3")
 
 
 @pytest.mark.parametrize(

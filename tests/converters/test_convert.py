@@ -123,7 +123,7 @@ def test_graphs_hold_no_batch_norm(tiny_bundle) -> None:
 
 def test_the_manifest_is_readable_json(tiny_bundle) -> None:
     content = json.loads((tiny_bundle.folder / MANIFEST_NAME).read_text())
-    assert content["schema_version"] == 2
+    assert content["schema_version"] == 3
     assert content["input"]["pad_value"] == [104, 116, 124]
 
 

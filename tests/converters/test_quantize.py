@@ -318,8 +318,8 @@ def test_range_estimators_make_a_difference(small_bundle):
     items[0]["p3"] *= 30  # from 3 to some 90
     highest = {}
     for name in get_args(get_type_hints(Recipe)["range_estimator"]):
-        fake = toolkit.quantize_to_fake(model, items, quick(range_estimator=name))
-        (node,) = [node for node in fake.get_ops() if node.get_friendly_name() == "p3/fq_output_0"]
+        made = toolkit.quantize_model(model, items, quick(range_estimator=name), float_layers=(), arriving={})
+        (node,) = [node for node in made.get_ops() if node.get_friendly_name() == "p3/fq_output_0"]
         highest[name] = float(node.input_value(2).get_node().data.max())
     assert highest["minmax"] == pytest.approx(items[0]["p3"].max(), rel=0.1)
     assert highest["mean_minmax"] < 0.3 * highest["minmax"]
@@ -333,7 +333,7 @@ def test_range_estimators_make_a_difference(small_bundle):
 )
 def test_half_of_the_weights_range_is_used_where_products_could_overflow(options, highest, small_bundle):
     model = toolkit.read_model(small_bundle.graph_files("basis"))
-    made = toolkit.quantize_model(model, basis_items(3), quick(**options), float_layers=())
+    made = toolkit.quantize_model(model, basis_items(3), quick(**options), float_layers=(), arriving={})
     weights = [node.data for node in made.get_ops() if node.get_type_name() == "Constant"]
     weights = [data.astype(int) for data in weights if data.dtype == np.int8]
     assert len(weights) == 3
@@ -366,7 +366,9 @@ def test_bias_correction_holds_no_more_frames_when_there_are_more(
 
     monkeypatch.setattr(BiasCorrection, "_create_feed_dicts", spy)
     model = toolkit.read_model(small_bundle.graph_files("basis"))
-    toolkit.quantize_model(model, basis_items(count), quick(bias_correction="accurate"), float_layers=())
+    toolkit.quantize_model(
+        model, basis_items(count), quick(bias_correction="accurate"), float_layers=(), arriving={}
+    )
     assert held == [looked_at] * 3
 
 
@@ -380,7 +382,7 @@ def test_bias_correction_takes_the_shift_off(small_bundle):
 
     shifts = {}
     for kind in ("none", "fast", "accurate"):
-        made = toolkit.quantize_model(model, items, quick(bias_correction=kind), float_layers=())
+        made = toolkit.quantize_model(model, items, quick(bias_correction=kind), float_layers=(), arriving={})
         shifts[kind] = float(np.abs(means(made) - means(model)).mean())
     assert shifts["accurate"] < 0.3 * shifts["none"]
     assert shifts["fast"] != shifts["none"]  # which knows nothing of padding, and so is no gain here
@@ -389,8 +391,9 @@ def test_bias_correction_takes_the_shift_off(small_bundle):
 def test_the_float_graph_is_not_changed(small_bundle):
     model = toolkit.read_model(small_bundle.graph_files("basis"))
     before = [node.get_friendly_name() for node in model.get_ordered_ops()]
-    toolkit.quantize_model(model, basis_items(2), QUICK, float_layers=())
-    toolkit.quantize_to_fake(model, basis_items(2), QUICK)
+    toolkit.quantize_model(model, basis_items(2), QUICK, float_layers=(), arriving={})
+    with toolkit.each_alone(model, small_bundle.graph("basis"), basis_items(2), QUICK):
+        pass
     assert [node.get_friendly_name() for node in model.get_ordered_ops()] == before
 
 
@@ -400,7 +403,9 @@ def test_it_keeps_quiet_and_leaves_the_log_as_it_was(small_bundle, capfd):
     logger = logging.getLogger("nncf")
     level = logger.level
     model = toolkit.read_model(small_bundle.graph_files("basis"))
-    toolkit.quantize_model(model, basis_items(2), quick(bias_correction="accurate"), float_layers=())
+    toolkit.quantize_model(
+        model, basis_items(2), quick(bias_correction="accurate"), float_layers=(), arriving={}
+    )
     assert capfd.readouterr() == ("", "")
     assert logger.level == level
 
@@ -409,7 +414,7 @@ def test_what_the_toolkit_cannot_do_is_a_conversion_error(small_bundle):
     model = toolkit.read_model(small_bundle.graph_files("basis"))
     wrong = [{"p3": np.zeros((1, 3, 8, 12), np.float32)}] * 2
     with pytest.raises(ConversionError, match="NNCF cannot quantize the graph: "):
-        toolkit.quantize_model(model, wrong, QUICK, float_layers=())
+        toolkit.quantize_model(model, wrong, QUICK, float_layers=(), arriving={})
 
 
 # A search

@@ -1,17 +1,22 @@
 import math
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 
 from edgeblend.calibration.agreement_totals import AgreementTotals, compare_instances, totals_of
 from edgeblend.calibration.sampling import sample_frames
+from edgeblend.converters.opened import OpenGraph, open_graphs
 from edgeblend.converters.quantize.measure import bare_segmenter, measure_agreement
 from edgeblend.errors import ConversionError
-from edgeblend.runtime.segmenter import open_sessions
 
 pytest.importorskip("openvino")
 
 from small_bundle import frames  # noqa: E402 - as above
+
+
+def altered(graph, change, names=None):
+    return OpenGraph(graph.spec, Altered(graph.session, change, names))
 
 
 class Altered:
@@ -31,15 +36,13 @@ class Altered:
 
 @pytest.fixture(scope="module")
 def reference(small_bundle):
-    sessions = open_sessions(small_bundle)
-    yield sessions
-    for session in sessions.values():
-        session.close()
+    with ExitStack() as stack:
+        yield open_graphs(small_bundle, stack)
 
 
 def measured(bundle, reference, candidate, count=3):
     given = sample_frames(frames(count))
-    return measure_agreement(bundle, bundle.manifest, reference, {**reference, **candidate}, given)
+    return measure_agreement(bundle, reference, {**reference, **candidate}, given)
 
 
 def test_a_bundle_agrees_with_itself(small_bundle, reference):
@@ -54,19 +57,16 @@ def test_a_bundle_agrees_with_itself(small_bundle, reference):
 
 
 def test_one_percent_is_forty_decibels(small_bundle, reference):
-    basis = Altered(reference["basis"], lambda values: values * np.float32(1.01))
+    basis = altered(reference["basis"], lambda values: values * np.float32(1.01))
     found = {one.tensor: one.sqnr_db for one in measured(small_bundle, reference, {"basis": basis}).tensors}
     assert found.pop("bases") == pytest.approx(40, abs=0.01)
     assert set(found.values()) == {None}
 
 
 def test_the_agreement_is_that_of_the_segmenters(small_bundle, reference):
-    candidate = {"basis": Altered(reference["basis"], lambda values: values + 1)}
+    candidate = {"basis": altered(reference["basis"], lambda values: values + 1)}
     found = measured(small_bundle, reference, candidate)
-    one, other = (
-        bare_segmenter(small_bundle, small_bundle.manifest, sessions)
-        for sessions in (reference, {**reference, **candidate})
-    )
+    one, other = (bare_segmenter(small_bundle, graphs) for graphs in (reference, {**reference, **candidate}))
     totals = AgreementTotals()
     for picture in frames(3):
         totals += totals_of(compare_instances(one(picture), other(picture)))
@@ -80,11 +80,11 @@ def test_of_many_frames_sixteen_are_compared_from_first_to_last(small_bundle, re
         seen.append(float(values.mean()))
         return values
 
-    found = measured(small_bundle, reference, {"detector": Altered(reference["detector"], look, {"p3"})}, 20)
+    found = measured(small_bundle, reference, {"detector": altered(reference["detector"], look, {"p3"})}, 20)
     assert found.frames == 16
     assert len(set(seen)) == 16
     first, last = (
-        float(reference["detector"].run({"image": picture[None]})["p3"].mean())
+        float(reference["detector"].session.run({"image": picture[None]})["p3"].mean())
         for picture in (frames(20)[0], frames(20)[-1])
     )
     assert (seen[0], seen[-1]) == (first, last)
@@ -96,6 +96,6 @@ def test_of_many_frames_sixteen_are_compared_from_first_to_last(small_bundle, re
     [("basis", "bases", "bases"), ("detector", "cls_logits_p3", "cls_logits p3")],
 )
 def test_values_that_are_not_finite_are_refused(value, part, tensor, name, small_bundle, reference):
-    broken = Altered(reference[part], lambda values: np.full_like(values, value), {tensor})
+    broken = altered(reference[part], lambda values: np.full_like(values, value), {tensor})
     with pytest.raises(ConversionError, match=f"not finite, or noise alone, for {name}; nothing was written"):
         measured(small_bundle, reference, {part: broken})

@@ -21,7 +21,7 @@ def test_the_shipped_recipes():
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_shipped_recipe_is_what_its_file_says(name):
-    content = json.loads((SHIPPED / f"{name}.json").read_text())
+    content = json.loads((SHIPPED / "openvino" / f"{name}.json").read_text())
     recipe = load_recipe(name)
     assert recipe.name == content["name"] == name
     assert {key: getattr(recipe, key) for key in content} == content
@@ -87,7 +87,7 @@ def test_bytes_that_are_no_text(tmp_path):
 @pytest.mark.parametrize("name", ["int4", "recipes/mine.json", ""])
 def test_no_such_recipe_lists_the_shipped(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"no such recipe; expected int8, int8-accurate, or a JSON file"):
+    with pytest.raises(InputError, match=r"no such recipe; expected int8, int8-accurate, a JSON file"):
         load_recipe(name)
 
 

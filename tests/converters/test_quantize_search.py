@@ -25,7 +25,7 @@ NAMES = ("cat", "dog")
 SIZE = (40, 60)
 A, B = (0, 0, 20, 20), (30, 10, 50, 30)
 MANIFEST = SimpleNamespace(things=NAMES)
-SOURCE = SimpleNamespace(manifest=MANIFEST, path=Path("float"))
+SOURCE = SimpleNamespace(manifest=MANIFEST, path=Path("float"), graph=lambda part: f"the {part} graph")
 
 
 def found(*boxes, mask_boxes=None, half=False):
@@ -61,7 +61,7 @@ FLOAT = FakeSession(BOTH, BOTH, BOTH, BOTH)
 def fake_segmenters(monkeypatch):
     """A segmenter finds what the worse of its two sessions finds; pictures are told by their grey."""
 
-    def bare_segmenter(source, manifest, sessions):
+    def bare_segmenter(source, sessions):
         assert set(sessions) == {"detector", "basis"}
         worse = sessions["basis"] if sessions["detector"] is FLOAT else sessions["detector"]
         return lambda picture: worse.instances[int(picture[0, 0, 0])]
@@ -121,47 +121,47 @@ def labelled(dataset):
 def test_without_labels_a_drop_is_one_of_agreement():
     validation = agreeing()
     assert validation.metric == "agreement"
-    assert validation.drop(MANIFEST, both(FLOAT)) == (0, [100, 100, 100, 100])
-    drop, each = validation.drop(MANIFEST, both(FakeSession(BOTH, ONE, BOTH, NONE)))
+    assert validation.drop(both(FLOAT)) == (0, [100, 100, 100, 100])
+    drop, each = validation.drop(both(FakeSession(BOTH, ONE, BOTH, NONE)))
     # 5 of 8 objects are found as they were, 3 are lost: 100 * 5 / (5 + 3 / 2).
     assert drop == pytest.approx(100 - 100 * 5 / 6.5)
     assert each == pytest.approx([100, 100 / 1.5, 100, 0])
 
 
 def test_masks_count_in_agreement():
-    drop, each = agreeing().drop(MANIFEST, both(FakeSession(BOTH, HALF_MASKS, BOTH, BOTH)))
+    drop, each = agreeing().drop(both(FakeSession(BOTH, HALF_MASKS, BOTH, BOTH)))
     assert drop == pytest.approx(100 - 100 * 7 / 8)
     assert each == pytest.approx([100, 50, 100, 100])
 
 
 def test_a_drop_of_some_pictures():
     session = FakeSession(BOTH, ONE, BOTH, NONE)
-    drop, each = agreeing().drop(MANIFEST, both(session), [3, 0])
+    drop, each = agreeing().drop(both(session), [3, 0])
     assert each == [100, 0]  # by rising position
     assert drop == pytest.approx(100 - 100 * 2 / 3)
 
 
 def test_of_box_and_mask_precision_the_larger_drop_counts(labelled):
     assert labelled.metric == "average precision"
-    assert labelled.drop(MANIFEST, both(FLOAT)) == (0, [100, 100, 100, 100])
-    half_masks, _ = labelled.drop(MANIFEST, both(FakeSession(*[HALF_MASKS] * 4)))
-    other_boxes, _ = labelled.drop(MANIFEST, both(FakeSession(*[OTHER_BOXES] * 4)))
+    assert labelled.drop(both(FLOAT)) == (0, [100, 100, 100, 100])
+    half_masks, _ = labelled.drop(both(FakeSession(*[HALF_MASKS] * 4)))
+    other_boxes, _ = labelled.drop(both(FakeSession(*[OTHER_BOXES] * 4)))
     # IoU 1/2 is a match at the first of ten thresholds alone.
     assert half_masks == pytest.approx(90) and other_boxes == pytest.approx(90)
-    one, _ = labelled.drop(MANIFEST, both(FakeSession(*[ONE] * 4)))
+    one, _ = labelled.drop(both(FakeSession(*[ONE] * 4)))
     assert one == pytest.approx(100 - 100 * 51 / 101)  # of COCO's 101 recalls those up to 1/2
 
 
 def test_precision_is_for_all_pictures_and_agreement_for_some(labelled):
     session = FakeSession(*[HALF_MASKS] * 4)
-    assert labelled.drop(MANIFEST, both(session), [0, 1, 2, 3])[0] == pytest.approx(50)
-    assert labelled.drop(MANIFEST, both(session))[0] == pytest.approx(90)
+    assert labelled.drop(both(session), [0, 1, 2, 3])[0] == pytest.approx(50)
+    assert labelled.drop(both(session))[0] == pytest.approx(90)
 
 
 def test_a_gain_is_no_drop(dataset):
     poor = measure_accuracy(dataset, {image.id: ONE for image in dataset.images})
     validation = Validation(SOURCE, LabelledPictures(dataset), (ONE,) * 4, poor)
-    assert validation.drop(MANIFEST, both(FLOAT))[0] == 0
+    assert validation.drop(both(FLOAT))[0] == 0
 
 
 # What is refused
@@ -224,8 +224,8 @@ class FakeToolkit:
     def __init__(self, *exchange):
         self._exchange, self.scores = exchange, []
 
-    def quantize_to_score(self, model, items, recipe, **options):
-        self.given = {"model": model, "items": items, "recipe": recipe, **options}
+    def quantize_to_score(self, model, graph, items, recipe, **options):
+        self.given = {"model": model, "graph": graph, "items": items, "recipe": recipe, **options}
         validate = self.given.pop("validate")
         for session, positions, in_float in self._exchange:
             self.scores.append(validate(session, positions, frozenset(in_float))[0])
@@ -236,7 +236,9 @@ RECIPE = Recipe(name="mine")
 
 
 def quantized(search, toolkit, part, others):
-    return search.quantize(toolkit, part, "model", ["items"], RECIPE, float_layers={"stem"}, others=others)
+    return search.quantize(
+        toolkit, part, "model", ["items"], RECIPE, float_layers={"stem"}, arriving={}, others=others
+    )
 
 
 def test_the_toolkit_is_told_what_is_wanted():
@@ -244,6 +246,8 @@ def test_the_toolkit_is_told_what_is_wanted():
     assert quantized(search, toolkit, "detector", both(FLOAT)) == "made"
     assert toolkit.given == {
         "model": "model",
+        "graph": "the detector graph",
+        "arriving": {},
         "items": ["items"],
         "recipe": RECIPE,
         "float_layers": {"stem"},
@@ -276,7 +280,7 @@ def test_every_model_that_was_judged_is_a_step():
     quantized(search, toolkit, "detector", both(FLOAT))
     lost = 100 - 100 * 7 / 7.5
     assert toolkit.scores == pytest.approx([0, -lost, -25, -12.5, -12.5, -12.5, 0])
-    spec = search.finish(MANIFEST, both(FLOAT))
+    spec = search.finish(both(FLOAT))
     assert [(step.graph, step.returned, step.float_layers) for step in spec.steps] == [
         ("detector", (), 1),
         ("detector", ("head",), 2),
@@ -291,7 +295,7 @@ def test_each_graph_begins_anew():
     for part in ("detector", "basis"):
         toolkit = FakeToolkit((FLOAT, None, {"a", "b"}), (FLOAT, None, {"a"}), (FLOAT, None, {"a", "b"}))
         quantized(search, toolkit, part, both(FLOAT))
-    spec = search.finish(MANIFEST, both(FLOAT))
+    spec = search.finish(both(FLOAT))
     assert [(step.graph, step.returned) for step in spec.steps] == [
         ("detector", ()),
         ("detector", ("b",)),
@@ -304,24 +308,24 @@ def test_one_picture_is_enough_to_tell_models_from_rankings():
     toolkit = FakeToolkit((FLOAT, None, {"a"}), (FLOAT, (0,), set()), (FLOAT, None, set()))
     search = Search(agreeing(1), 5)
     quantized(search, toolkit, "detector", both(FLOAT))
-    assert len(search.finish(MANIFEST, both(FLOAT)).steps) == 1
+    assert len(search.finish(both(FLOAT)).steps) == 1
 
 
 # Its end
 
 
 def test_what_is_written_into_the_manifest(labelled):
-    spec = Search(labelled, 95).finish(MANIFEST, both(FakeSession(*[HALF_MASKS] * 4)))
+    spec = Search(labelled, 95).finish(both(FakeSession(*[HALF_MASKS] * 4)))
     assert (spec.metric, spec.pictures, spec.max_drop, spec.steps) == ("average precision", 4, 95, ())
     assert spec.drop == pytest.approx(90, abs=1e-3)
 
 
 def test_a_bundle_that_loses_too_much_in_the_end_is_refused(labelled):
     session = FakeSession(BOTH, BOTH, BOTH, HALF_MASKS)
-    assert Search(agreeing(), 12.6).finish(MANIFEST, both(session)).drop == pytest.approx(12.5)
+    assert Search(agreeing(), 12.6).finish(both(session)).drop == pytest.approx(12.5)
     with pytest.raises(
         AccuracyError, match=r"loses 12\.50 points of agreement, 12\.4 are allowed, after 0 models"
     ):
-        Search(agreeing(), 12.4).finish(MANIFEST, both(session))
+        Search(agreeing(), 12.4).finish(both(session))
     with pytest.raises(AccuracyError, match=r"loses 90\.00 points of average precision, 0\.5 are allowed"):
-        Search(labelled, 0.5).finish(MANIFEST, both(FakeSession(*[HALF_MASKS] * 4)))
+        Search(labelled, 0.5).finish(both(FakeSession(*[HALF_MASKS] * 4)))

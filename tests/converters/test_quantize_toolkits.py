@@ -26,9 +26,10 @@ def test_a_toolkit_that_nobody_knows(manifest):
 @pytest.mark.parametrize("name", TOOLKITS)
 def test_a_toolkit_offers_everything(name, manifest):
     pytest.importorskip(name)
-    toolkit = load_toolkit(Recipe(name="mine", toolkit=name), manifest)
+    toolkit, recipe = load_toolkit(Recipe(name="mine", toolkit=name), manifest)
+    assert recipe.toolkit == name
     offered = {item for item in vars(Toolkit) if not item.startswith("_")} | set(Toolkit.__annotations__)
-    assert {"quantize_model", "with_switches", "FORMATS"} <= offered
+    assert {"quantize_model", "each_alone", "FORMATS"} <= offered
     assert offered <= set(dir(toolkit))
     assert set(toolkit.tool_versions()) == {name}
 

@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgeblend.converters.reference import TorchSession
+from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.reference import TorchSession, torch_spec
 from edgeblend.converters.split import attention_weights, split_network
 from edgeblend.converters.verify import TOLERANCES, relative_error, verify
 from edgeblend.errors import ConversionError
@@ -44,8 +45,10 @@ def check(network, tiny_bundle, photograph):
     layer = AttentionLayer(**attention_weights(network))
 
     def run(change=lambda name, value: value, *, manifest=tiny_bundle.manifest):
-        reference = {graph.part: TorchSession(graph) for graph in graphs}
-        candidate = {part: Disturbed(session, change) for part, session in reference.items()}
+        reference = {graph.part: OpenGraph(torch_spec(graph), TorchSession(graph)) for graph in graphs}
+        candidate = {
+            part: OpenGraph(graph.spec, Disturbed(graph.session, change)) for part, graph in reference.items()
+        }
         return verify(
             reference,
             candidate,

@@ -1,0 +1,29 @@
+"""Graphs that run, with what the manifest says of them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from edgeblend.bundle import Bundle
+from edgeblend.manifest import GraphSpec, Part
+from edgeblend.runtime.backends.base import Session
+from edgeblend.runtime.segmenter import open_sessions
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGraph:
+    """A graph that runs."""
+
+    spec: GraphSpec
+    """Says how the session's tensors are stored; its files may have gone."""
+    session: Session
+
+
+def open_graphs(bundle: Bundle, stack: ExitStack) -> dict[Part, OpenGraph]:
+    """Open every graph of a bundle on its engine, until the stack is left."""
+    graphs: dict[Part, OpenGraph] = {}
+    for part, session in open_sessions(bundle).items():
+        stack.callback(session.close)
+        graphs[part] = OpenGraph(bundle.graph(part), session)
+    return graphs
