@@ -11,6 +11,8 @@ class EdgeBlendError(Exception):
     """Root of all errors raised on purpose; catch it to catch them all."""
 
     exit_code = 1
+    frame_index: int | None = None
+    """Which frame of a stream it was, from 0; None elsewhere."""
 
 
 class InputError(EdgeBlendError):

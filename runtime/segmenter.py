@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgeblend.bundle import Bundle
 from edgeblend.errors import EngineError, InputError
-from edgeblend.manifest import GraphSpec, Manifest, Part
+from edgeblend.manifest import Manifest, Part
 from edgeblend.results import Instances
 from edgeblend.runtime.assemble import PasteMode, assemble
 from edgeblend.runtime.attention import (
@@ -24,12 +24,14 @@ from edgeblend.runtime.attention import (
     load_attention,
     read_attention,
 )
-from edgeblend.runtime.backends.base import EngineOptions, Precision, Session, SessionInfo
+from edgeblend.runtime.backends.base import Array, EngineOptions, Precision, Session, SessionInfo
 from edgeblend.runtime.backends.registry import load_backend
 from edgeblend.runtime.blender import blend
 from edgeblend.runtime.decode import Detections, LevelOutputs, decode
 from edgeblend.runtime.preprocess import preprocess
 from edgeblend.runtime.roi_align import roi_align
+from edgeblend.runtime.stream import stream_frames
+from edgeblend.runtime.tensors import basis_inputs, detector_inputs, outputs_by_role
 
 FloatArray = NDArray[np.float32]
 _Option = TypeVar("_Option", bound=str)
@@ -79,6 +81,7 @@ class Segmenter:
         bundle: Bundle | None = None,
         score_threshold: float | None = None,
         paste: PasteMode = "clipped",
+        streams: int = 1,
     ) -> None:
         """Put a segmenter together from open sessions; most callers want :meth:`load`."""
         self._manifest = manifest
@@ -87,6 +90,7 @@ class Segmenter:
         self._bundle = bundle  # keeps the temporary copy of a .zip's content alive
         self._score_threshold = score_threshold
         self._paste: PasteMode = paste
+        self._streams = streams
         self._lock = threading.Lock()
 
     @classmethod
@@ -98,6 +102,7 @@ class Segmenter:
         device: str | Mapping[Part, str] = "CPU",
         precision: Precision | Mapping[Part, Precision] = "f32",
         threads: int | None = None,
+        streams: int = 1,
         cache_dir: str | Path | None = None,
         properties: Mapping[str, str] | None = None,
         score_threshold: float | None = None,
@@ -112,6 +117,8 @@ class Segmenter:
             precision: what the graphs are computed in. ``f32`` unless you choose otherwise:
                 engines pick bfloat16 on processors that have it. ``engine`` leaves it to them.
             threads: CPU threads; None leaves it to the engine.
+            streams: frames that the engine is to compute at the same time, sharing the threads, for
+                :meth:`stream`: more of them a second, each later. 1 is best for one frame at a time.
             cache_dir: keep compiled graphs here, which makes the next start faster.
             properties: passed to the engine as they are.
             score_threshold: report only detections whose score is at least this; None keeps the
@@ -126,7 +133,7 @@ class Segmenter:
             InputError: an option's value is not valid.
         """
         # What is wrong with an option is said before a bundle's bytes are verified.
-        check_engine_options(precision, threads, cache_dir)
+        check_engine_options(precision, threads, cache_dir, streams)
         _check_options(score_threshold, paste)
         bundle = path if isinstance(path, Bundle) else Bundle.load(path)
         sessions = open_sessions(
@@ -135,10 +142,13 @@ class Segmenter:
             device=device,
             precision=precision,
             threads=threads,
+            streams=streams,
             cache_dir=cache_dir,
             properties=properties,
         )
-        return cls.from_sessions(bundle, sessions, score_threshold=score_threshold, paste=paste)
+        return cls.from_sessions(
+            bundle, sessions, score_threshold=score_threshold, paste=paste, streams=streams
+        )
 
     @classmethod
     def from_sessions(
@@ -148,6 +158,7 @@ class Segmenter:
         *,
         score_threshold: float | None = None,
         paste: PasteMode = "clipped",
+        streams: int = 1,
     ) -> Self:
         """Return a segmenter over open sessions of a bundle, see :func:`open_sessions`; it closes them.
 
@@ -162,6 +173,7 @@ class Segmenter:
             bundle=bundle,
             score_threshold=score_threshold,
             paste=paste,
+            streams=streams,
         )
 
     def __call__(self, frame: NDArray[Any], *, output_size: tuple[int, int] | None = None) -> Instances:
@@ -181,6 +193,47 @@ class Segmenter:
         """
         with self._lock:
             return self._segment(frame, output_size)
+
+    def stream(
+        self,
+        frames: Iterable[NDArray[Any]],
+        *,
+        in_flight: int | None = None,
+        output_size: tuple[int, int] | None = None,
+    ) -> Generator[Instances, None, None]:
+        """Segment frame after frame, several at a time; see :func:`edgeblend.runtime.stream.stream_frames`.
+
+        Args:
+            frames: as for calling the segmenter. They are asked for in the caller's thread, no more of them
+                than there is room for, so that a camera's or a video's reader needs no lock.
+            in_flight: how many are on their way at most; None: two more than the engine computes at
+                a time. Each takes memory of its own.
+            output_size: as for calling the segmenter.
+
+        Returns:
+            A generator of the instances of each frame, in order. It may be left or closed at any time; frames
+            that are being computed then are waited for.
+
+        Raises:
+            InputError: there is no room for a frame, or a frame is no picture.
+            EngineError: the engine failed, or the segmenter was closed.
+        """
+        count = self._streams + 2 if in_flight is None else in_flight
+        if count < 1:
+            raise InputError(f"in_flight must be at least 1, got {count}")
+        return stream_frames(self._fork, frames, in_flight=count, output_size=output_size)
+
+    def _fork(self) -> Segmenter:
+        """Return a segmenter over the same graphs that can run at the same time."""
+        with self._lock:
+            return Segmenter(
+                self._manifest,
+                {part: session.fork() for part, session in self._sessions.items()},
+                attention=self._attention,
+                bundle=self._bundle,
+                score_threshold=self._score_threshold,
+                paste=self._paste,
+            )
 
     @property
     def info(self) -> SegmenterInfo:
@@ -223,7 +276,7 @@ class Segmenter:
         watch.lap("preprocess")
 
         detector = spec.graphs["detector"]
-        outputs = self._sessions["detector"].run({detector.inputs[0].name: prepared.canvas})
+        outputs = self._sessions["detector"].run(detector_inputs(detector, prepared.canvas))
         tensors = outputs_by_role(detector, outputs)
         watch.lap("detector")
 
@@ -253,7 +306,7 @@ class Segmenter:
         self,
         detections: Detections,
         tensors: Mapping[tuple[str, str | None], FloatArray],
-        outputs: Mapping[str, FloatArray],
+        outputs: Mapping[str, Array],
         watch: _Stopwatch,
     ) -> FloatArray:
         """Return (N, R, R) probabilities; the basis graph does not run when N is 0."""
@@ -264,8 +317,9 @@ class Segmenter:
         attention = self._attend(detections, tensors)
         watch.lap("attention")
 
-        features = basis_inputs(spec, outputs)
-        bases = outputs_by_role(spec.graphs["basis"], self._sessions["basis"].run(features))["bases", None]
+        basis = spec.graphs["basis"]
+        features = basis_inputs(spec.graphs["detector"], basis, outputs)
+        bases = outputs_by_role(basis, self._sessions["basis"].run(features))["bases", None]
         watch.lap("basis")
 
         rois = roi_align(bases, detections.boxes, spatial_scale=1 / spec.blend.basis_stride, output_size=size)
@@ -292,11 +346,12 @@ def open_sessions(
     device: str | Mapping[Part, str] = "CPU",
     precision: Precision | Mapping[Part, Precision] = "f32",
     threads: int | None = None,
+    streams: int = 1,
     cache_dir: str | Path | None = None,
     properties: Mapping[str, str] | None = None,
 ) -> dict[Part, Session]:
     """Open every graph of a bundle on an engine; options and errors are those of :meth:`Segmenter.load`."""
-    check_engine_options(precision, threads, cache_dir)
+    check_engine_options(precision, threads, cache_dir, streams)
     name = backend or bundle.manifest.target
     if name != bundle.manifest.target:
         raise EngineError(
@@ -310,42 +365,12 @@ def open_sessions(
             device=_of_part(device, part, "device"),
             precision=_of_part(precision, part, "precision"),
             threads=threads,
+            streams=streams,
             cache_dir=Path(cache_dir) if cache_dir is not None else None,
             properties=properties or {},
         )
         sessions[part] = engine.open_session(graph, bundle.graph_files(part), options)
     return sessions
-
-
-def basis_inputs(manifest: Manifest, detector_outputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """Return what the basis graph takes, by name: the detector's own output arrays, not copied.
-
-    So an engine can read them where they lie.
-    """
-    return {
-        tensor.name: detector_outputs[_name_of(manifest, tensor.level)]
-        for tensor in manifest.graphs["basis"].inputs
-    }
-
-
-def outputs_by_role(
-    graph: GraphSpec, outputs: Mapping[str, FloatArray]
-) -> dict[tuple[str, str | None], FloatArray]:
-    """Return a graph's outputs as (C, h, w) views by role and level, whatever their layout."""
-    tensors: dict[tuple[str, str | None], FloatArray] = {}
-    for spec in graph.outputs:
-        array = outputs[spec.name][0]
-        tensors[spec.role, spec.level] = array.transpose(2, 0, 1) if spec.layout == "NHWC" else array
-    return tensors
-
-
-def _name_of(spec: Manifest, level: str | None) -> str:
-    """Return what the detector calls the pyramid level that goes into the basis graph."""
-    return next(
-        tensor.name
-        for tensor in spec.graphs["detector"].outputs
-        if tensor.role == "pyramid" and tensor.level == level
-    )
 
 
 def _of_part(option: _Option | Mapping[Part, _Option], part: Part, name: str) -> _Option:
@@ -366,11 +391,12 @@ def check_engine_options(
     precision: Precision | Mapping[Part, Precision],
     threads: int | None = None,
     cache_dir: str | Path | None = None,
+    streams: int = 1,
 ) -> None:
     """Refuse options that no engine takes; what a certain engine refuses shows when it opens a bundle.
 
     Raises:
-        InputError: a precision is unknown, there are no threads, or the cache's folder is a file.
+        InputError: a precision is unknown, there are no threads or streams, or the cache's folder is a file.
     """
     known = get_args(Precision)
     for name in precision.values() if isinstance(precision, Mapping) else [precision]:
@@ -378,6 +404,8 @@ def check_engine_options(
             raise InputError(f"unknown precision {name!r}; choose one of {', '.join(known)}")
     if threads is not None and threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}")
+    if streams < 1:
+        raise InputError(f"streams must be at least 1, got {streams}")
     if cache_dir is not None and Path(cache_dir).is_file():
         raise InputError(f"{cache_dir}: is a file; compiled graphs need a folder to be kept in")
 

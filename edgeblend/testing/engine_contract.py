@@ -1,0 +1,302 @@
+"""What every engine has to do, as tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgeblend.bundle import Bundle
+from edgeblend.errors import EngineError
+from edgeblend.manifest import TensorSpec
+from edgeblend.results import Instances
+from edgeblend.runtime.backends.base import Array, Backend, EngineOptions, Precision, Session
+from edgeblend.runtime.backends.registry import load_backend
+from edgeblend.runtime.preprocess import preprocess
+from edgeblend.runtime.segmenter import Segmenter
+from edgeblend.runtime.tensors import detector_inputs
+
+_PARTS = ("detector", "basis")
+
+
+class EngineContract:
+    """Derive a class called ``Test...`` from it, with an engine's name and the two fixtures.
+
+    Bundles need a fixed canvas, and something that they detect in noise or in ``frame``.
+    """
+
+    engine: str
+    """As the registry knows it."""
+
+    @pytest.fixture
+    def float_bundle(self) -> Bundle:
+        """Return a bundle in float32 that the engine opens."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def int8_bundle(self) -> Bundle:
+        """Return a bundle in INT8 that the engine opens."""
+        pytest.skip(f"no bundle in INT8 for {self.engine}")
+
+    @pytest.fixture
+    def frame(self, float_bundle: Bundle) -> NDArray[np.uint8]:
+        """Return a picture, (H, W, 3) uint8."""
+        spec = float_bundle.manifest.input
+        assert spec.height and spec.width
+        return np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, 3), np.uint8)
+
+    @pytest.fixture
+    def backend(self) -> Backend:
+        """The engine."""
+        return load_backend(self.engine)
+
+    @pytest.fixture(params=["float", "int8"])
+    def bundle(self, request: pytest.FixtureRequest) -> Bundle:
+        """One bundle after the other."""
+        return request.getfixturevalue(f"{request.param}_bundle")  # type: ignore[no-any-return]
+
+    @pytest.fixture
+    def session(self, backend: Backend, bundle: Bundle) -> Iterator[Session]:
+        """The detector, opened."""
+        session = _opened(backend, bundle)
+        yield session
+        session.close()
+
+    @pytest.fixture
+    def inputs(self, bundle: Bundle, frame: NDArray[np.uint8]) -> dict[str, Array]:
+        """What it takes."""
+        return detector_inputs(bundle.graph("detector"), preprocess(frame, bundle.manifest.input).canvas)
+
+    # Running
+
+    def test_outputs_are_as_the_manifest_says(
+        self, session: Session, bundle: Bundle, inputs: dict[str, Array]
+    ) -> None:
+        outputs = session.run(inputs)
+        specs = {spec.name: spec for spec in bundle.graph("detector").outputs}
+        assert set(outputs) == set(specs)
+        classes = bundle.manifest.decode.num_classes
+        channels = {"cls_logits": classes, "box_reg": 4, "centerness": 1}
+        for name, spec in specs.items():
+            assert str(outputs[name].dtype) == spec.dtype
+            assert outputs[name].ndim == 4 and len(outputs[name]) == 1
+            if spec.role in channels:
+                assert outputs[name].shape[_channel_axis(spec)] == channels[spec.role]
+
+    def test_the_same_input_gives_the_same_output(self, session: Session, inputs: dict[str, Array]) -> None:
+        first = _copies(session, inputs)
+        for name, output in session.run(inputs).items():
+            np.testing.assert_array_equal(output, first[name])
+
+    def test_another_input_gives_another_output(self, session: Session, inputs: dict[str, Array]) -> None:
+        first = _copies(session, inputs)
+        other = session.run({name: np.ascontiguousarray(array[:, ::-1]) for name, array in inputs.items()})
+        assert any((other[name] != first[name]).any() for name in first)
+
+    def test_an_input_that_is_not_writable_or_not_contiguous_is_read_right(
+        self, session: Session, inputs: dict[str, Array]
+    ) -> None:
+        expected = _copies(session, inputs)
+        ((name, array),) = inputs.items()
+        frozen = array.copy()
+        frozen.flags.writeable = False
+        reversed_twice = np.ascontiguousarray(array[:, :, ::-1])[:, :, ::-1]
+        assert not reversed_twice.flags.c_contiguous
+        for given in (frozen, reversed_twice):
+            for key, output in session.run({name: given}).items():
+                np.testing.assert_array_equal(output, expected[key])
+
+    def test_inputs_are_left_as_they_were(self, session: Session, inputs: dict[str, Array]) -> None:
+        before = {name: array.copy() for name, array in inputs.items()}
+        session.run(inputs)
+        for name, array in inputs.items():
+            np.testing.assert_array_equal(array, before[name])
+
+    # What is refused
+
+    def test_a_wrong_shape_is_an_engine_error(self, session: Session, inputs: dict[str, Array]) -> None:
+        wrong = {name: np.zeros((1, 8, 8, 3), array.dtype) for name, array in inputs.items()}
+        with pytest.raises(EngineError):
+            session.run(wrong)
+
+    def test_a_wrong_type_is_an_engine_error(self, session: Session, inputs: dict[str, Array]) -> None:
+        with pytest.raises(EngineError):
+            session.run({name: array.astype(np.float64) for name, array in inputs.items()})
+
+    def test_a_wrong_name_is_an_engine_error(self, session: Session, inputs: dict[str, Array]) -> None:
+        with pytest.raises(EngineError):
+            session.run({f"{name}_other": array for name, array in inputs.items()})
+
+    def test_a_session_runs_on_after_an_error(self, session: Session, inputs: dict[str, Array]) -> None:
+        expected = _copies(session, inputs)
+        with pytest.raises(EngineError):
+            session.run({})
+        for name, output in session.run(inputs).items():
+            np.testing.assert_array_equal(output, expected[name])
+
+    def test_a_graph_of_another_format_is_refused(self, backend: Backend, float_bundle: Bundle) -> None:
+        graph = msgspec.structs.replace(float_bundle.graph("basis"), format="abacus")
+        with pytest.raises(EngineError, match="abacus"):
+            backend.open_session(graph, float_bundle.graph_files("basis"), EngineOptions())
+
+    def test_a_broken_graph_file_is_an_engine_error(
+        self, backend: Backend, float_bundle: Bundle, tmp_path: Path
+    ) -> None:
+        graph = float_bundle.graph("basis")
+        broken = tmp_path / graph.files[0].name
+        broken.write_bytes(b"<net")
+        with pytest.raises(EngineError) as caught:
+            backend.open_session(graph, [broken, *float_bundle.graph_files("basis")[1:]], EngineOptions())
+        assert "\n" not in str(caught.value)
+
+    def test_a_device_that_is_not_there_is_an_engine_error(
+        self, backend: Backend, float_bundle: Bundle
+    ) -> None:
+        with pytest.raises(EngineError) as caught:
+            _opened(backend, float_bundle, device="NOWHERE")
+        assert "NOWHERE" in str(caught.value)
+
+    def test_another_engines_name_is_refused_with_the_reason(self, float_bundle: Bundle) -> None:
+        with pytest.raises(EngineError, match=r"made for .*, not for 'abacus'"):
+            Segmenter.load(float_bundle, backend="abacus")
+
+    @pytest.mark.parametrize("precision", ["f32", "bf16", "f16"])
+    def test_a_precision_is_what_was_asked_for_or_an_error(
+        self, precision: Precision, backend: Backend, float_bundle: Bundle
+    ) -> None:
+        try:
+            session = _opened(backend, float_bundle, precision=precision)
+        except EngineError as error:
+            assert precision in str(error)
+            assert precision != "f32"
+        else:
+            assert session.info.precision == precision
+            session.close()
+
+    # What is said
+
+    def test_info_says_what_runs(self, session: Session, bundle: Bundle) -> None:
+        assert session.info.engine and session.info.device and session.info.device_name
+        quantized = bundle.graph("detector").precision == "int8"
+        assert session.info.precision.startswith("int8" if quantized else "f32")
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_threads_are_as_many_as_asked_for(
+        self, threads: int, backend: Backend, float_bundle: Bundle
+    ) -> None:
+        session = _opened(backend, float_bundle, threads=threads)
+        assert session.info.threads in (threads, None)
+        session.close()
+
+    def test_a_graph_that_should_be_in_int8_and_runs_in_float_is_refused(
+        self, backend: Backend, float_bundle: Bundle
+    ) -> None:
+        graph = msgspec.structs.replace(float_bundle.graph("basis"), precision="int8")
+        files = float_bundle.graph_files("basis")
+        with pytest.raises(EngineError, match="int8.*'engine'"):
+            backend.open_session(graph, files, EngineOptions())
+        accepted = backend.open_session(graph, files, EngineOptions(precision="engine"))
+        assert "int8" not in accepted.info.precision
+        accepted.close()
+
+    def test_engine_info_lists_devices(self, backend: Backend) -> None:
+        info = backend.engine_info()
+        assert info.version
+        assert info.devices
+        assert all(device.device and device.precisions for device in info.devices)
+
+    # Closing
+
+    def test_a_closed_session_does_not_run(
+        self, backend: Backend, bundle: Bundle, inputs: dict[str, Array]
+    ) -> None:
+        session = _opened(backend, bundle)
+        session.run(inputs)
+        session.close()
+        with pytest.raises(EngineError, match="closed"):
+            session.run(inputs)
+        session.close()  # once more does no harm
+
+    def test_closing_one_leaves_the_other(
+        self, backend: Backend, bundle: Bundle, inputs: dict[str, Array]
+    ) -> None:
+        one, other = _opened(backend, bundle), _opened(backend, bundle)
+        expected = _copies(one, inputs)
+        one.close()
+        for name, output in other.run(inputs).items():
+            np.testing.assert_array_equal(output, expected[name])
+        other.close()
+
+    # A segmenter over it
+
+    def test_results_are_the_callers_own(self, bundle: Bundle, frame: NDArray[np.uint8]) -> None:
+        with Segmenter.load(bundle) as segmenter:
+            first = segmenter(frame)
+            kept = _arrays(first)
+            segmenter(np.ascontiguousarray(frame[::-1]))
+            for array, before in zip(_arrays(first), kept, strict=True):
+                np.testing.assert_array_equal(array, before)
+            again = segmenter(frame)
+        assert len(first) > 0
+        for array, before in zip(_arrays(again), kept, strict=True):
+            np.testing.assert_array_equal(array, before)
+
+    def test_two_segmenters_in_two_threads(self, bundle: Bundle, frame: NDArray[np.uint8]) -> None:
+        frames = [frame, np.ascontiguousarray(frame[::-1])]
+        with Segmenter.load(bundle, threads=1) as one, Segmenter.load(bundle, threads=1) as other:
+            expected = [_arrays(one(picture)) for picture in frames]
+            begin = threading.Barrier(2)
+
+            def work(segmenter: Segmenter, number: int) -> list[list[Array]]:
+                begin.wait()
+                return [_arrays(segmenter(frames[number])) for _ in range(4)]
+
+            with ThreadPoolExecutor(2) as pool:
+                found = list(pool.map(work, (one, other), (0, 1)))
+        for wanted, results in zip(expected, found, strict=True):
+            for arrays in results:
+                for array, before in zip(arrays, wanted, strict=True):
+                    np.testing.assert_array_equal(array, before)
+
+    def test_one_segmenter_in_several_threads(self, bundle: Bundle, frame: NDArray[np.uint8]) -> None:
+        frames = [frame, np.ascontiguousarray(frame[::-1])] * 3
+        with Segmenter.load(bundle, threads=1) as segmenter:
+            expected = [_arrays(segmenter(picture)) for picture in frames[:2]] * 3
+            with ThreadPoolExecutor(3) as pool:
+                found = list(pool.map(segmenter, frames))
+        for wanted, instances in zip(expected, found, strict=True):
+            for array, before in zip(_arrays(instances), wanted, strict=True):
+                np.testing.assert_array_equal(array, before)
+
+    def test_info_of_a_segmenter_names_the_engine(self, bundle: Bundle) -> None:
+        with Segmenter.load(bundle, threads=1) as segmenter:
+            info = segmenter.info
+        assert info.target == bundle.manifest.target
+        assert set(info.parts) == set(_PARTS)
+        assert len({part.engine for part in info.parts.values()}) == 1
+
+
+def _opened(backend: Backend, bundle: Bundle, **options: Any) -> Session:  # noqa: ANN401 - those of EngineOptions
+    return backend.open_session(
+        bundle.graph("detector"), bundle.graph_files("detector"), EngineOptions(**options)
+    )
+
+
+def _copies(session: Session, inputs: dict[str, Array]) -> dict[str, Array]:
+    return {name: output.copy() for name, output in session.run(inputs).items()}
+
+
+def _arrays(instances: Instances) -> list[Array]:
+    arrays = (instances.boxes, instances.scores, instances.classes, instances.mask_probs)
+    return [array.copy() for array in arrays]
+
+
+def _channel_axis(spec: TensorSpec) -> int:
+    return 1 if spec.layout == "NCHW" else 3
