@@ -61,9 +61,9 @@ def load_target(name: str) -> Target:
     try:
         return cast(Target, import_module(TARGETS[name]))
     except ModuleNotFoundError as error:
-        extras = "convert" if name == "openvino" else f"convert,{name}"
+        extra = "convert" if name == "openvino" else f"convert-{name}"
         raise EngineError(
-            f'target {name!r} needs {error.name}; run `pip install "edgeblend[{extras}]"`'
+            f'target {name!r} needs {error.name}; run `pip install "edgeblend[{extra}]"`'
         ) from error
 
 

@@ -25,8 +25,12 @@ from edgeblend.errors import (
 
 if TYPE_CHECKING:
     from edgeblend.bundle import Bundle
+    from edgeblend.calibration.bench import bench
+    from edgeblend.calibration.bench_report import BenchReport
     from edgeblend.calibration.compare import compare
     from edgeblend.converters.convert import convert
+    from edgeblend.converters.ethos_u import convert_for_ethos_u
+    from edgeblend.converters.npu_lint import lint_for_npu
     from edgeblend.converters.quantize.quantize import quantize
     from edgeblend.converters.quantize.sensitivity import measure_sensitivity
     from edgeblend.recipe import Recipe
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccuracyError",
     "Augmentation",
+    "BenchReport",
     "Bundle",
     "BundleError",
     "CheckpointError",
@@ -54,8 +59,11 @@ __all__ = [
     "TrainingError",
     "TrainingOptions",
     "__version__",
+    "bench",
     "compare",
     "convert",
+    "convert_for_ethos_u",
+    "lint_for_npu",
     "measure_sensitivity",
     "quantize",
     "read_image",
@@ -69,23 +77,29 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 _LAZY = {
     "Augmentation": "edgeblend.training.options",
+    "BenchReport": "edgeblend.calibration.bench_report",
     "Bundle": "edgeblend.bundle",
     "Instances": "edgeblend.results",
     "Recipe": "edgeblend.recipe",
     "Segmenter": "edgeblend.runtime.segmenter",
     "TrainingOptions": "edgeblend.training.options",
+    "bench": "edgeblend.calibration.bench",
     "compare": "edgeblend.calibration.compare",
     "convert": "edgeblend.converters.convert",
+    "convert_for_ethos_u": "edgeblend.converters.ethos_u",
+    "lint_for_npu": "edgeblend.converters.npu_lint",
     "measure_sensitivity": "edgeblend.converters.quantize.sensitivity",
     "quantize": "edgeblend.converters.quantize.quantize",
     "read_image": "edgeblend.runtime.images",
     "train": "edgeblend.training.run",
 }
 _NEEDS = {
-    "convert": ("converting", ("torch", "yaml", "openvino")),
-    "train": ("training", ("torch", "yaml")),
+    "convert": ("converting", ("torch", "yaml", "openvino"), "convert"),
+    "convert_for_ethos_u": ("compiling for an Ethos-U", ("ethosu", "ai_edge_litert"), "ethos-u"),
+    "lint_for_npu": ("looking through OpenVINO graphs", ("openvino",), "openvino"),
+    "train": ("training", ("torch", "yaml"), "train"),
 }
-"""What the extra of the same name is for, and the packages of it that a name's module imports."""
+"""What a name is for, the packages that its module imports, and the extra that has them."""
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute can be anything
@@ -94,11 +108,11 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute can be a
     try:
         value = getattr(import_module(_LAZY[name]), name)
     except ModuleNotFoundError as error:
-        doing, packages = _NEEDS.get(name, ("", ()))
+        doing, packages, extra = _NEEDS.get(name, ("", (), ""))
         if error.name not in packages:
             raise
         raise EngineError(
-            f'{doing} needs {error.name}, which is not installed; run `pip install "edgeblend[{name}]"`'
+            f'{doing} needs {error.name}, which is not installed; run `pip install "edgeblend[{extra}]"`'
         ) from error
     globals()[name] = value
     return value

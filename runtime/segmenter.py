@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +24,16 @@ from edgeblend.runtime.attention import (
     load_attention,
     read_attention,
 )
-from edgeblend.runtime.backends.base import Array, EngineOptions, Precision, Session, SessionInfo
-from edgeblend.runtime.backends.registry import load_backend
+from edgeblend.runtime.backends.base import Array, Precision, Session, SessionInfo
 from edgeblend.runtime.blender import blend
 from edgeblend.runtime.decode import Detections, LevelOutputs, decode
 from edgeblend.runtime.preprocess import preprocess
 from edgeblend.runtime.roi_align import roi_align
+from edgeblend.runtime.sessions import check_engine_options, open_sessions
 from edgeblend.runtime.stream import stream_frames
 from edgeblend.runtime.tensors import basis_inputs, detector_inputs, outputs_by_role
 
 FloatArray = NDArray[np.float32]
-_Option = TypeVar("_Option", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,75 +338,10 @@ class Segmenter:
         return read_attention(maps, detections, spec.blend)
 
 
-def open_sessions(
-    bundle: Bundle,
-    *,
-    backend: str | None = None,
-    device: str | Mapping[Part, str] = "CPU",
-    precision: Precision | Mapping[Part, Precision] = "f32",
-    threads: int | None = None,
-    streams: int = 1,
-    cache_dir: str | Path | None = None,
-    properties: Mapping[str, str] | None = None,
-) -> dict[Part, Session]:
-    """Open every graph of a bundle on an engine; options and errors are those of :meth:`Segmenter.load`."""
-    check_engine_options(precision, threads, cache_dir, streams)
-    name = backend or bundle.manifest.target
-    if name != bundle.manifest.target:
-        raise EngineError(
-            f"{bundle.path}: made for {bundle.manifest.target!r}, not for {name!r}; "
-            f"convert the checkpoint with target {name!r}"
-        )
-    engine = load_backend(name)
-    sessions: dict[Part, Session] = {}
-    for part, graph in bundle.manifest.graphs.items():
-        options = EngineOptions(
-            device=_of_part(device, part, "device"),
-            precision=_of_part(precision, part, "precision"),
-            threads=threads,
-            streams=streams,
-            cache_dir=Path(cache_dir) if cache_dir is not None else None,
-            properties=properties or {},
-        )
-        sessions[part] = engine.open_session(graph, bundle.graph_files(part), options)
-    return sessions
-
-
-def _of_part(option: _Option | Mapping[Part, _Option], part: Part, name: str) -> _Option:
-    if not isinstance(option, Mapping):
-        return option
-    if part not in option:
-        raise InputError(f"{name} names {', '.join(option) or 'no part'}, but not the part {part!r}")
-    return option[part]
-
-
 def _check_size(size: tuple[int, int]) -> tuple[int, int]:
     if len(size) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in size):
         raise InputError(f"output_size must be (height, width) in whole pixels above 0, got {size!r}")
     return int(size[0]), int(size[1])
-
-
-def check_engine_options(
-    precision: Precision | Mapping[Part, Precision],
-    threads: int | None = None,
-    cache_dir: str | Path | None = None,
-    streams: int = 1,
-) -> None:
-    """Refuse options that no engine takes; what a certain engine refuses shows when it opens a bundle.
-
-    Raises:
-        InputError: a precision is unknown, there are no threads or streams, or the cache's folder is a file.
-    """
-    known = get_args(Precision)
-    for name in precision.values() if isinstance(precision, Mapping) else [precision]:
-        if name not in known:
-            raise InputError(f"unknown precision {name!r}; choose one of {', '.join(known)}")
-    if threads is not None and threads < 1:
-        raise InputError(f"threads must be at least 1, got {threads}")
-    if streams < 1:
-        raise InputError(f"streams must be at least 1, got {streams}")
-    if cache_dir is not None and Path(cache_dir).is_file():
-        raise InputError(f"{cache_dir}: is a file; compiled graphs need a folder to be kept in")
 
 
 def _check_options(score_threshold: float | None, paste: str) -> None:

@@ -46,6 +46,7 @@ OUTSIDE = {
     "litert_torch": ("edgeblend.converters.tflite",),
     "ai_edge_quantizer": ("edgeblend.converters",),
     "ethosu": ("edgeblend.converters",),
+    "onnxscript": ("edgeblend.converters.onnx",),
     "pytest": ("edgeblend.testing",),
 }
 """Packages that only these modules may import, wherever in them; others may not at all."""

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from edgeblend.bundle import Bundle
 
 _EPILOG = """\
-example:
+examples:
   edgeblend convert R_50_3x.pth --config R_50_3x --out r50
+  edgeblend convert R_50_3x.pth --config R_50_3x --target tflite --out r50-tflite
+  edgeblend convert r50-tflite-int8 --target ethos-u --accelerator ethos-u65-512 --out r50-u65
 """
 
 
@@ -32,16 +34,18 @@ def add_parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "checkpoint", type=Path, help=".pth or .safetensors file; weights only, never executed"
+        "checkpoint",
+        type=Path,
+        help=".pth or .safetensors file; weights only, never executed. For ethos-u a tflite bundle in INT8",
     )
-    parser.add_argument("--config", required=True, help="a published name such as R_50_3x, or a YAML file")
+    parser.add_argument("--config", help="a published name such as R_50_3x, or a YAML file")
     parser.add_argument(
         "--out", "-o", required=True, type=Path, help="folder to make, or a name ending in .zip"
     )
     parser.add_argument(
         "--target",
         default="openvino",
-        help="engine that will run it: openvino (default), onnxruntime or tflite",
+        help="engine that will run it: openvino (default), onnxruntime, tflite; or ethos-u",
     )
     parser.add_argument(
         "--precision",
@@ -68,11 +72,84 @@ def add_parser(
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is already there")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.set_defaults(command=run)
+    _add_ethos_u(parser)
+    parser.set_defaults(command=run, usage_error=parser.error)
+
+
+def _add_ethos_u(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("for --target ethos-u")
+    group.add_argument(
+        "--accelerator",
+        metavar="NAME",
+        help="such as ethos-u55-128 or ethos-u85-512 (default: ethos-u65-256)",
+    )
+    group.add_argument("--system-config", metavar="NAME", help="clock and memories (default: Vela's own)")
+    group.add_argument(
+        "--memory-mode", metavar="NAME", help="what lies in which memory (default: Vela's own)"
+    )
+    group.add_argument("--vela-config", type=Path, metavar="FILE", help="Vela's .ini file of the system")
+    group.add_argument(
+        "--arena-cache-size", type=int, metavar="BYTES", help="SRAM to count on (default: the memory mode's)"
+    )
+    group.add_argument("--optimise", choices=("Performance", "Size"), help="default: Performance")
 
 
 def run(args: argparse.Namespace) -> int:
     """Convert and print what was measured."""
+    _check_usage(args)
+    return _compile(args) if args.target == "ethos-u" else _convert(args)
+
+
+def _check_usage(args: argparse.Namespace) -> None:
+    """Leave with exit code 2 if options do not go together."""
+    for_checkpoints = ("config", "input_size", "dynamic", "class_names")
+    for_ethos_u = (
+        "accelerator",
+        "system_config",
+        "memory_mode",
+        "vela_config",
+        "arena_cache_size",
+        "optimise",
+    )
+    wrong = for_checkpoints if args.target == "ethos-u" else for_ethos_u
+    for name in wrong:
+        if getattr(args, name):
+            args.usage_error(f"--{name.replace('_', '-')} is not for --target {args.target}")
+    if args.target != "ethos-u" and args.config is None:
+        args.usage_error("the following arguments are required: --config")
+
+
+def _compile(args: argparse.Namespace) -> int:
+    import edgeblend
+    from edgeblend.cli.ethos_u_report import ethos_u_figures, ethos_u_lines
+
+    options = {
+        "accelerator": args.accelerator,
+        "system_config": args.system_config,
+        "memory_mode": args.memory_mode,
+        "config": args.vela_config,
+        "arena_cache_size": args.arena_cache_size,
+        "optimise": args.optimise,
+    }
+    bundle, report = edgeblend.convert_for_ethos_u(
+        args.checkpoint,
+        args.out,
+        **{name: value for name, value in options.items() if value is not None},
+        overwrite=args.overwrite,
+        progress=_show_step,
+    )
+    size = sum(file.size for file in bundle.manifest.files)
+    if args.json:
+        print_json({"bundle": str(bundle.path), "bytes": size, "ethos_u": ethos_u_figures(report)})
+        return 0
+    print_rows([("bundle", f"{bundle.path} ({human_bytes(size)})")])
+    print()
+    for line in ethos_u_lines(report):
+        print(line)
+    return 0
+
+
+def _convert(args: argparse.Namespace) -> int:
     import edgeblend
 
     bundle = edgeblend.convert(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeblend.bundle import Bundle, is_zipped_bundle
+from edgeblend.cli.figures import counted
 from edgeblend.cli.report import human_bytes, print_json, print_rows
 from edgeblend.errors import EngineError, InputError
 
@@ -25,6 +26,9 @@ def add_parser(
         description="Verify a bundle and show what is in it, or show what a checkpoint holds.",
     )
     parser.add_argument("path", type=Path, help="bundle (folder or .zip), or checkpoint (.pth, .safetensors)")
+    parser.add_argument(
+        "--lint", choices=("npu",), help="also look for what an Intel NPU would refuse of an openvino bundle"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.set_defaults(command=run)
 
@@ -35,10 +39,34 @@ def run(args: argparse.Namespace) -> int:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     if path.is_dir() or path.suffix == ".zip" or is_zipped_bundle(path):
-        _show_bundle(Bundle.load(path), as_json=args.json)
+        bundle = Bundle.load(path)
+        if args.lint is not None:
+            return _lint(bundle, as_json=args.json)
+        _show_bundle(bundle, as_json=args.json)
     else:
         _show_checkpoint(path, as_json=args.json)
     return 0
+
+
+def _lint(bundle: Bundle, *, as_json: bool) -> int:
+    """Show what an Intel NPU would refuse; exit code 1 if there is something."""
+    import edgeblend
+
+    lint = edgeblend.lint_for_npu(bundle)
+    if as_json:
+        print_json({"path": str(bundle.path), "refused": lint.refused, "lint": lint})
+        return int(lint.refused)
+    for part, operations in lint.operations.items():
+        print(
+            f"{part}: {counted(sum(operations.values()), 'operation')} of {counted(len(operations), 'type')}"
+        )
+    for finding in lint.findings:
+        print(f"{finding.severity}: {finding.graph} {finding.operation} {finding.name}: {finding.reason}")
+    if not lint.findings:
+        print("nothing that an Intel NPU is known to refuse")
+    for note in lint.notes:
+        print(f"note: {note}")
+    return int(lint.refused)
 
 
 def _show_bundle(bundle: Bundle, *, as_json: bool) -> None:

@@ -234,10 +234,55 @@ class EngineContract:
             np.testing.assert_array_equal(output, expected[name])
         other.close()
 
+    # Forks
+
+    def test_forks_give_the_same_at_the_same_time(
+        self, backend: Backend, bundle: Bundle, inputs: dict[str, Array]
+    ) -> None:
+        session = _opened(backend, bundle, streams=2, threads=2)
+        expected = _copies(session, inputs)
+        forks = [session.fork() for _ in range(2)]
+        assert all(fork.info == session.info for fork in forks)
+        with ThreadPoolExecutor(2) as pool:
+            for found in pool.map(lambda fork: [_copies(fork, inputs) for _ in range(3)], forks):
+                for outputs in found:
+                    for name, output in outputs.items():
+                        np.testing.assert_array_equal(output, expected[name])
+        for fork in forks:
+            fork.close()
+        session.close()
+
+    def test_a_fork_is_closed_on_its_own(
+        self, backend: Backend, float_bundle: Bundle, frame: NDArray[np.uint8]
+    ) -> None:
+        session = _opened(backend, float_bundle)
+        canvas = preprocess(frame, float_bundle.manifest.input).canvas
+        inputs = detector_inputs(float_bundle.graph("detector"), canvas)
+        fork, other = session.fork(), session.fork()
+        fork.close()
+        with pytest.raises(EngineError, match="closed"):
+            fork.run(inputs)
+        expected = _copies(session, inputs)
+        session.close()
+        with pytest.raises(EngineError, match="closed"):
+            session.fork()
+        for name, output in other.run(inputs).items():
+            np.testing.assert_array_equal(output, expected[name])
+        other.close()
+
+    def test_a_stream_gives_what_single_frames_give(self, bundle: Bundle, frame: NDArray[np.uint8]) -> None:
+        frames = [frame, np.ascontiguousarray(frame[::-1])] * 3
+        with Segmenter.load(bundle, backend=self.engine, threads=2, streams=2) as segmenter:
+            expected = [_arrays(segmenter(picture)) for picture in frames[:2]] * 3
+            found = [_arrays(instances) for instances in segmenter.stream(frames)]
+        for wanted, arrays in zip(expected, found, strict=True):
+            for array, before in zip(arrays, wanted, strict=True):
+                np.testing.assert_array_equal(array, before)
+
     # A segmenter over it
 
     def test_results_are_the_callers_own(self, bundle: Bundle, frame: NDArray[np.uint8]) -> None:
-        with Segmenter.load(bundle) as segmenter:
+        with Segmenter.load(bundle, backend=self.engine) as segmenter:
             first = segmenter(frame)
             kept = _arrays(first)
             segmenter(np.ascontiguousarray(frame[::-1]))
@@ -250,7 +295,10 @@ class EngineContract:
 
     def test_two_segmenters_in_two_threads(self, bundle: Bundle, frame: NDArray[np.uint8]) -> None:
         frames = [frame, np.ascontiguousarray(frame[::-1])]
-        with Segmenter.load(bundle, threads=1) as one, Segmenter.load(bundle, threads=1) as other:
+        with (
+            Segmenter.load(bundle, backend=self.engine, threads=1) as one,
+            Segmenter.load(bundle, backend=self.engine, threads=1) as other,
+        ):
             expected = [_arrays(one(picture)) for picture in frames]
             begin = threading.Barrier(2)
 
@@ -267,7 +315,7 @@ class EngineContract:
 
     def test_one_segmenter_in_several_threads(self, bundle: Bundle, frame: NDArray[np.uint8]) -> None:
         frames = [frame, np.ascontiguousarray(frame[::-1])] * 3
-        with Segmenter.load(bundle, threads=1) as segmenter:
+        with Segmenter.load(bundle, backend=self.engine, threads=1) as segmenter:
             expected = [_arrays(segmenter(picture)) for picture in frames[:2]] * 3
             with ThreadPoolExecutor(3) as pool:
                 found = list(pool.map(segmenter, frames))
@@ -276,7 +324,7 @@ class EngineContract:
                 np.testing.assert_array_equal(array, before)
 
     def test_info_of_a_segmenter_names_the_engine(self, bundle: Bundle) -> None:
-        with Segmenter.load(bundle, threads=1) as segmenter:
+        with Segmenter.load(bundle, backend=self.engine, threads=1) as segmenter:
             info = segmenter.info
         assert info.target == bundle.manifest.target
         assert set(info.parts) == set(_PARTS)

@@ -102,7 +102,11 @@ class Session(Protocol):
 
 
 class Backend(Protocol):
-    """One engine."""
+    """One engine.
+
+    It may also have ``FORMATS``, a tuple: it opens graphs of these formats whichever engine a bundle was
+    made for, when asked for by name.
+    """
 
     def open_session(self, graph: GraphSpec, files: Sequence[Path], options: EngineOptions) -> Session:
         """Compile a graph.

@@ -70,6 +70,7 @@ def open_session(graph: GraphSpec, files: Sequence[Path], options: EngineOptions
         raise EngineError(f"OpenVINO opens graphs of format 'openvino-ir', this one is {graph.format!r}")
     core = _core()
     _check_device(core, options.device)
+    _check_npu(options)
     try:
         model = core.read_model(files[0])
         compiled = core.compile_model(model, options.device, _properties(options))
@@ -147,6 +148,19 @@ def _check_device(core: ov.Core, device: str) -> None:
         )
 
 
+def _check_npu(options: EngineOptions) -> None:
+    """Refuse what an Intel NPU does not have, which its compiler would say in other words, or not at all."""
+    if options.device.partition(".")[0] != "NPU":
+        return
+    if options.precision not in ("f16", "engine"):
+        raise EngineError(
+            f"device {options.device} computes in f16 when asked for {options.precision}; ask for f16, or for "
+            "'engine' to accept whatever it takes"
+        )
+    if options.threads is not None:
+        raise EngineError(f"device {options.device} has no CPU threads to choose; leave threads out")
+
+
 def _properties(options: EngineOptions) -> dict[str, Any]:
     properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY" if options.streams == 1 else "THROUGHPUT"}
     if options.streams > 1:
@@ -161,7 +175,8 @@ def _properties(options: EngineOptions) -> dict[str, Any]:
 
 
 def _session_info(core: ov.Core, compiled: ov.CompiledModel) -> SessionInfo:
-    devices = list(compiled.get_property("EXECUTION_DEVICES"))
+    executing = compiled.get_property("EXECUTION_DEVICES")
+    devices = [executing] if isinstance(executing, str) else list(executing)  # the NPU's plugin has one
     supported = set(compiled.get_property("SUPPORTED_PROPERTIES"))
     precision = compiled.get_property(_HINT).get_type_name() if _HINT in supported else "unknown"
     threads = (
@@ -186,14 +201,18 @@ def _check_precision(info: SessionInfo, options: EngineOptions) -> None:
 
 def _with_int8(compiled: ov.CompiledModel, info: SessionInfo, options: EngineOptions) -> SessionInfo:
     """Return the info of a quantized graph, whose layers may fall back to float one by one without a word."""
-    if any(precision in _INT8 for precision in layer_precisions(compiled).values()):
+    layers = layer_precisions(compiled)
+    if any(precision in _INT8 for precision in layers.values()):
         return replace(info, precision=f"int8+{info.precision}")
     if options.precision == "engine":
         return info
-    raise EngineError(
-        f"device {info.device} computes none of this int8 graph's layers in int8, but all in "
-        f"{info.precision}; take the float bundle there, or ask for 'engine' to accept it"
+    what = (
+        f"computes none of this int8 graph's layers in int8, but all in {info.precision}; take the float "
+        "bundle there"
+        if layers
+        else "does not tell which of this int8 graph's layers it computes in int8; measure it there"
     )
+    raise EngineError(f"device {info.device} {what}, or ask for 'engine' to accept it")
 
 
 def _version() -> str:
