@@ -29,7 +29,8 @@ from edgeblend.calibration.turns import counted
 from edgeblend.errors import BundleError, InputError
 from edgeblend.manifest import Part
 from edgeblend.runtime.backends.base import Precision, Session
-from edgeblend.runtime.segmenter import Segmenter, check_engine_options, open_sessions
+from edgeblend.runtime.segmenter import Segmenter
+from edgeblend.runtime.sessions import check_engine_options, open_sessions
 
 MAX_AP_DROP = 0.5
 """AP points that a candidate may lose, where there are labels and nothing else is asked for."""

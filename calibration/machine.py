@@ -5,7 +5,25 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+_X86 = {
+    "AVX2": {"avx2"},
+    "AVX-512": {"avx512f"},
+    "VNNI": {"avx512_vnni", "avx_vnni"},
+    "BF16": {"avx512_bf16", "amx_bf16"},
+    "AMX": {"amx_tile"},
+}
+_ARM = {
+    "NEON": {"asimd", "neon"},
+    "FP16": {"asimdhp"},
+    "DotProd": {"asimddp"},
+    "I8MM": {"i8mm"},
+    "BF16": {"bf16"},
+    "SVE": {"sve"},
+}
+"""What makes networks fast, and the kernel's names of it, of which one is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +60,25 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def processor_features() -> dict[str, bool]:
+    """Return whether the processor has what makes networks fast; empty where the system does not tell."""
+    if sys.platform == "linux":
+        try:
+            with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - a kernel file
+                return features_of(lines)
+        except OSError:
+            pass
+    return {}
+
+
+def features_of(cpuinfo: Iterable[str]) -> dict[str, bool]:
+    """Return the same from the lines of ``/proc/cpuinfo``: the first core speaks for all."""
+    for line in cpuinfo:
+        key, _, value = line.partition(":")
+        listed = {"flags": _X86, "Features": _ARM}.get(key.strip())
+        if listed is not None:
+            found = set(value.split())
+            return {name: bool(names & found) for name, names in listed.items()}
+    return {}

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeblend.errors import EdgeBlendError, EngineError
+from edgeblend.calibration.fresh_process import run_fresh
+from edgeblend.errors import EdgeBlendError
 from edgeblend.runtime.backends.base import Precision
 
 
@@ -34,14 +33,8 @@ def measure_peak_memory(
     """
     options = ["--device", device, "--precision", precision]
     options += ["--threads", str(threads)] if threads is not None else []
-    command = [sys.executable, "-m", "edgeblend.calibration.peak_memory", *options, "--", str(bundle)]
-    done = subprocess.run([*command, *map(str, pictures)], capture_output=True, text=True, errors="replace")
-    if done.returncode < 0:
-        raise EngineError(f"{bundle}: running it ends the process with {_signal_name(-done.returncode)}")
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise EngineError(words[-1])
-    told = done.stdout.strip().splitlines()[-1]  # an engine may have printed something before
+    arguments = [*options, "--", str(bundle), *map(str, pictures)]
+    told = run_fresh("edgeblend.calibration.peak_memory", arguments, bundle=bundle)
     return int(told) if told != "unknown" else None
 
 
@@ -85,13 +78,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     peak = peak_resident_bytes()
     print("unknown" if peak is None else peak)
     return 0
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 if __name__ == "__main__":

@@ -8,34 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.manifest import Manifest, Part
-from edgeblend.runtime.backends.base import Array, Session, SessionInfo
+from edgeblend.runtime.backends.base import Session
 from edgeblend.runtime.preprocess import preprocess
 from edgeblend.runtime.tensors import basis_inputs, detector_inputs, outputs_by_role
 
 OutputKey = tuple[Part, str, str | None]
 """Graph, role, and pyramid level where the role has levels."""
-
-
-class RecordingSession:
-    """Passes through to a session and keeps a copy of its last outputs."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self.outputs: dict[str, Array] = {}
-
-    @property
-    def info(self) -> SessionInfo:
-        """What the session says of itself."""
-        return self._session.info
-
-    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Run the session and copy what it returns."""
-        self.outputs = {name: np.array(value) for name, value in self._session.run(inputs).items()}
-        return self.outputs
-
-    def close(self) -> None:
-        """Close the session."""
-        self._session.close()
 
 
 def run_graphs(

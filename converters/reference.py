@@ -96,6 +96,12 @@ class TorchSession:
         names = [spec.name for spec in self._graph.outputs]
         return {name: output.cpu().numpy() for name, output in zip(names, outputs, strict=True)}
 
+    def fork(self) -> TorchSession:
+        """Return a session over the same network."""
+        if self._graph is None:
+            raise EngineError("this session was closed")
+        return TorchSession(self._graph, self._device)
+
     def close(self) -> None:
         """Let go of the network."""
         self._graph = None

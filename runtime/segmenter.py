@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.bundle import Bundle
-from edgeblend.errors import EngineError, InputError
+from edgeblend.errors import InputError
 from edgeblend.manifest import Manifest, Part
 from edgeblend.results import Instances
 from edgeblend.runtime.assemble import PasteMode, assemble

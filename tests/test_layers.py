@@ -38,7 +38,7 @@ OUTSIDE = {
         "edgeblend.converters.npu_lint",
         "edgeblend.converters.quantize",
     ),
-    "nncf": ("edgeblend.converters.quantize.nncf",),
+    "nncf": ("edgeblend.converters.quantize",),
     "onnx": ("edgeblend.converters",),
     "onnxruntime": ("edgeblend.runtime.backends.onnxruntime", "edgeblend.converters.quantize"),
     "ai_edge_litert": ("edgeblend.runtime.backends.tflite", "edgeblend.converters"),

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from edgeblend import __version__
-from edgeblend.cli import compare, convert, demo, doctor, inspect, quantize, run, sensitivity, train
+from edgeblend.cli import bench, compare, convert, demo, doctor, inspect, quantize, run, sensitivity, train
 from edgeblend.errors import EdgeBlendError
 
-_COMMANDS = (demo, train, convert, quantize, compare, sensitivity, inspect, run, doctor)
+_COMMANDS = (demo, train, convert, quantize, compare, bench, sensitivity, inspect, run, doctor)
 _EPILOG = """\
 exit codes:
   0 done   1 unexpected failure   2 wrong usage   3 input   4 config   5 checkpoint

@@ -58,6 +58,17 @@ class TimeBar:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class StackedBar:
+    """Times one after the other."""
+
+    label: str
+    parts: tuple[Mark, ...]
+    text: str
+    line: float | None = None
+    """A value to draw a line at, across the bar."""
+
+
 def legend(names: Mapping[int, str]) -> str:
     """Return the names of series, each with its colour."""
     keys = (
@@ -157,6 +168,29 @@ def times(rows: Sequence[TimeBar], *, axis: str) -> str:
             f'<path class="whisker" d="{whisker}"/>',
             _text(row.text, max(whole, p90) + 8, middle),
         ]
+        y += _ROW + _GAP / 2
+    return _chart(parts, scale, y, axis)
+
+
+def stacked(rows: Sequence[StackedBar], *, axis: str) -> str:
+    """Return a bar a row, of its parts one after the other from zero on."""
+    labels = [Row(row.label, (Mark(0, 0, row.text),)) for row in rows]
+    left = _label_width(labels)
+    wholes = [sum(part.value for part in row.parts) for row in rows]
+    highest = max((max(whole, row.line or 0) for row, whole in zip(rows, wholes, strict=True)), default=0)
+    scale = fit_scale(0, highest, left=left, right=_WIDTH - _text_width(labels))
+    parts, y = [], float(_TOP)
+    for row, whole in zip(rows, wholes, strict=True):
+        middle, start = y + _ROW / 2, 0.0
+        parts.append(_label(row.label, left, middle))
+        for part in row.parts:
+            end = start + part.value
+            if part.value > 0:
+                parts.append(_bar(series_class(part.series), scale.x(start), scale.x(end), y, part.title))
+            start = end
+        if row.line is not None:
+            parts.append(f'<path class="whisker" d="M{scale.x(row.line):.1f} {y}V{y + _ROW}"/>')
+        parts.append(_text(row.text, scale.x(max(whole, row.line or 0)) + 8, middle))
         y += _ROW + _GAP / 2
     return _chart(parts, scale, y, axis)
 

@@ -149,7 +149,7 @@ def _check_device(core: ov.Core, device: str) -> None:
 
 
 def _check_npu(options: EngineOptions) -> None:
-    """Refuse what an Intel NPU does not have, which its compiler would say in other words, or not at all."""
+    """Refuse what an Intel NPU does not have; its compiler would say it in other words, or not at all."""
     if options.device.partition(".")[0] != "NPU":
         return
     if options.precision not in ("f16", "engine"):

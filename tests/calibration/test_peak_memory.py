@@ -1,5 +1,4 @@
 import os
-import signal
 import subprocess
 import sys
 
@@ -67,8 +66,3 @@ def test_a_process_that_dies(script, words, tmp_path, picture, monkeypatch):
 def test_the_number_comes_last(tiny_bundle, picture, capsys):
     assert main([str(tiny_bundle.path), f"./{os.path.relpath(picture)}"]) == 0
     assert int(capsys.readouterr().out) == peak_resident_bytes()
-
-
-def test_an_unknown_signal_has_its_number():
-    assert peak_memory._signal_name(signal.SIGKILL) == "SIGKILL"
-    assert peak_memory._signal_name(99) == "signal 99"

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from edgeblend.calibration.recording import RecordingSession, run_graphs
-from edgeblend.runtime.segmenter import Segmenter, open_sessions
+from edgeblend.calibration.recording import run_graphs
+from edgeblend.runtime.segmenter import Segmenter
+from edgeblend.runtime.sessions import open_sessions
 
 pytest.importorskip("openvino")
 
@@ -12,26 +13,15 @@ def sessions(tiny_bundle):
     return open_sessions(tiny_bundle)
 
 
-def test_a_recording_segmenter_finds_the_same(tiny_bundle, photograph):
-    recording = {part: RecordingSession(session) for part, session in open_sessions(tiny_bundle).items()}
-    with Segmenter.load(tiny_bundle) as plain, Segmenter.from_sessions(tiny_bundle, recording) as recorded:
-        assert recorded.info == plain.info
-        expected, actual = plain(photograph), recorded(photograph)
-    np.testing.assert_array_equal(actual.mask_probs, expected.mask_probs)
-    graphs = tiny_bundle.manifest.graphs
-    for part, session in recording.items():
-        assert set(session.outputs) == {spec.name for spec in graphs[part].outputs}
+class Spy:
+    """A session that keeps a copy of its last outputs."""
 
+    def __init__(self, session):
+        self.session, self.info, self.close, self.fork = session, session.info, session.close, session.fork
 
-def test_what_was_recorded_is_not_overwritten(tiny_bundle, photograph):
-    recording = {part: RecordingSession(session) for part, session in open_sessions(tiny_bundle).items()}
-    segmenter = Segmenter.from_sessions(tiny_bundle, recording)
-    segmenter(photograph)
-    bases = recording["basis"].outputs["bases"]
-    before = bases.copy()
-    segmenter(photograph[:, ::-1])
-    np.testing.assert_array_equal(bases, before)
-    assert not np.array_equal(recording["basis"].outputs["bases"], before)
+    def run(self, inputs):
+        self.outputs = {name: np.array(value) for name, value in self.session.run(inputs).items()}
+        return self.outputs
 
 
 def test_every_output_by_role_and_level(tiny_bundle, sessions, photograph):
@@ -46,10 +36,10 @@ def test_every_output_by_role_and_level(tiny_bundle, sessions, photograph):
 
 
 def test_the_bases_are_those_of_the_segmenter(tiny_bundle, sessions, photograph):
-    recording = {part: RecordingSession(session) for part, session in sessions.items()}
-    assert len(Segmenter.from_sessions(tiny_bundle, recording)(photograph)) > 0
+    spies = {part: Spy(session) for part, session in sessions.items()}
+    assert len(Segmenter.from_sessions(tiny_bundle, spies)(photograph)) > 0
     outputs = run_graphs(sessions, tiny_bundle.manifest, photograph)
-    np.testing.assert_array_equal(outputs["basis", "bases", None], recording["basis"].outputs["bases"][0])
+    np.testing.assert_array_equal(outputs["basis", "bases", None], spies["basis"].outputs["bases"][0])
 
 
 def test_the_bases_are_there_where_nothing_is_detected(tiny_bundle, sessions):

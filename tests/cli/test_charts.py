@@ -5,7 +5,19 @@ from xml.etree import ElementTree
 import pytest
 
 from edgeblend.cli.chart_scale import fit_scale, round_step
-from edgeblend.cli.charts import Mark, Row, TimeBar, bars, changes, dots, legend, series_class, times
+from edgeblend.cli.charts import (
+    Mark,
+    Row,
+    StackedBar,
+    TimeBar,
+    bars,
+    changes,
+    dots,
+    legend,
+    series_class,
+    stacked,
+    times,
+)
 
 
 def drawn(chart):
@@ -101,6 +113,30 @@ def test_times_hold_their_part_and_a_whisker():
     assert float(end) - float(start) == pytest.approx(whole / 4, abs=0.2)
 
 
+def test_stacked_parts_follow_each_other():
+    parts = (Mark(0, 10, title="first"), Mark(3, 0), Mark(1, 30))
+    chart = stacked([StackedBar("int8", parts, "40.0 ms", line=20)], axis="ms")
+    first, second = drawn(chart)["rect"]
+    assert (first.get("class"), second.get("class")) == ("s0", "s1")
+    assert first.find("title").text == "first"
+    assert 3 * float(first.get("width")) == pytest.approx(float(second.get("width")), abs=0.4)
+    end = float(first.get("x")) + float(first.get("width"))
+    assert end == pytest.approx(float(second.get("x")), abs=0.2)
+    ticks = {text.text: float(text.get("x")) for text in drawn(chart)["text"]}
+    assert end == pytest.approx(ticks["10"], abs=0.2)
+    assert float(second.get("x")) + float(second.get("width")) == pytest.approx(ticks["40"], abs=0.2)
+    (line,) = [path for path in drawn(chart)["path"] if path.get("class") == "whisker"]
+    assert float(re.match(r"M([\d.]+) ", line.get("d")).group(1)) == pytest.approx(ticks["20"], abs=0.1)
+
+
+def test_a_line_beyond_the_bar_is_on_the_axis_and_none_is_drawn_without():
+    row = StackedBar("int8", (Mark(0, 10),), "10.0 ms", line=35)
+    assert "40" in texts(stacked([row], axis="ms"))
+    chart = stacked([StackedBar("int8", (Mark(0, 10),), "10.0 ms")], axis="ms")
+    assert "40" not in texts(chart)
+    assert [path for path in drawn(chart)["path"] if path.get("class") == "whisker"] == []
+
+
 def test_colours_come_round_without_that_of_the_reference():
     assert [series_class(n) for n in (0, 1, 6, 7, 8, 12, 13)] == ["s0", "s1", "s6", "s1", "s2", "s6", "s1"]
 
@@ -113,6 +149,7 @@ def test_any_name_is_text(name):
         changes([row], axis=name),
         dots([row], axis=name, beyond=name),
         times([TimeBar(1, name, 1, 1, 1, name)], axis=name),
+        stacked([StackedBar(name, (Mark(1, 1, title=name),), name)], axis=name),
     ):
         assert name in texts(chart)
     assert "<b>" not in legend({1: "<b>"})

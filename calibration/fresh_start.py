@@ -1,0 +1,105 @@
+"""How long a bundle takes from nothing to its first result, and how much memory, in a process of its own.
+
+``python -m edgeblend.calibration.fresh_start BUNDLE FRAME.npy...`` is that process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeblend.calibration.fresh_process import run_fresh
+from edgeblend.calibration.peak_memory import peak_resident_bytes
+from edgeblend.errors import EdgeBlendError
+from edgeblend.runtime.backends.base import Precision
+
+
+@dataclass(frozen=True, slots=True)
+class FreshStart:
+    """Of a process that opens a bundle, segments a few frames, and does nothing else.
+
+    The clock starts in a running interpreter that has NumPy loaded. The bundle's files were read shortly
+    before, so that they come from memory where the system keeps them there; nothing is cached otherwise.
+    """
+
+    load_s: float
+    """Seconds to an open segmenter: OpenCV and the engine imported, the files verified, graphs compiled."""
+    first_result_s: float
+    """Seconds to the first frame's instances, loading included."""
+    peak_memory: int | None
+    """Bytes resident at most, interpreter and engine included, memory of other devices than the CPU not.
+    None where the system does not tell."""
+
+
+def measure_fresh_start(
+    bundle: Path,
+    frames: Sequence[NDArray[np.uint8]],
+    *,
+    device: str = "CPU",
+    precision: Precision = "f32",
+    threads: int | None = None,
+    score_threshold: float | None = None,
+) -> FreshStart:
+    """Start a new process that segments frames one at a time; options are those of ``Segmenter.load``.
+
+    Raises:
+        EngineError: the process failed, with its own last words or its signal.
+    """
+    options = ["--device", device, "--precision", precision]
+    options += ["--threads", str(threads)] if threads is not None else []
+    options += ["--score-threshold", str(score_threshold)] if score_threshold is not None else []
+    with tempfile.TemporaryDirectory(prefix="edgeblend-") as folder:
+        paths = [Path(folder) / f"{number}.npy" for number in range(len(frames))]
+        for path, frame in zip(paths, frames, strict=True):
+            np.save(path, frame)
+        arguments = [*options, "--", str(bundle), *map(str, paths)]
+        told = run_fresh("edgeblend.calibration.fresh_start", arguments, bundle=bundle)
+    return msgspec.json.decode(told, type=FreshStart)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Open a bundle, segment frames, and print what that took as JSON."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("frames", type=Path, nargs="+")
+    parser.add_argument("--device", default="CPU")
+    parser.add_argument("--precision", default="f32")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--score-threshold", type=float)
+    args = parser.parse_args(argv)
+    frames = [np.load(path) for path in args.frames]
+    start = time.perf_counter()
+    from edgeblend.runtime.segmenter import Segmenter
+
+    try:
+        with Segmenter.load(
+            args.bundle,
+            device=args.device,
+            precision=args.precision,
+            threads=args.threads,
+            score_threshold=args.score_threshold,
+        ) as segmenter:
+            loaded = time.perf_counter()
+            segmenter(frames[0])
+            first = time.perf_counter()
+            for frame in frames[1:]:
+                segmenter(frame)
+    except EdgeBlendError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return error.exit_code
+    measured = FreshStart(loaded - start, first - start, peak_resident_bytes())
+    print(msgspec.json.encode(measured).decode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
