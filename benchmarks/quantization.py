@@ -36,7 +36,7 @@ from edgeblend.calibration.sampling import CalibrationSet, sample_frames
 from edgeblend.errors import EngineError
 from edgeblend.model.stand_in import write_stand_in_checkpoint
 from edgeblend.runtime.backends.base import Session
-from edgeblend.runtime.segmenter import open_sessions
+from edgeblend.runtime.sessions import open_sessions
 from edgeblend.runtime.tensors import basis_inputs
 
 DATA = Path(str(files("edgeblend.demo_data")))

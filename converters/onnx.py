@@ -158,7 +158,9 @@ def _export_open_detector(
         ({2: stride * Dim("rows"), 3: stride * Dim("columns")},),
     )
     first = onnx.compose.add_prefix(first, "normalize/", rename_inputs=False, rename_outputs=False)
-    return onnx.compose.merge_models(first, second, io_map=[(*between, *between)])
+    joined = onnx.compose.merge_models(first, second, io_map=[(*between, *between)])
+    second.graph.CopyFrom(joined.graph)  # with its own heading: the joined one has each opset twice
+    return second
 
 
 def _trace(
@@ -249,10 +251,11 @@ def _keep_essentials(model: ModelProto, graph: SplitGraph) -> None:
         noted.ClearField("metadata_props")
         noted.ClearField("doc_string")
     del proto.value_info[:]
+    layouts = {spec.name: spec.layout.lower() for spec in (*graph.inputs, *graph.outputs)}
     for value in (*proto.input, *proto.output):
-        for axis, side in enumerate(value.type.tensor_type.shape.dim):
+        for axis, side in zip(layouts[value.name], value.type.tensor_type.shape.dim, strict=True):
             if side.HasField("dim_param"):
-                side.dim_param = f"{value.name}_{'bchw'[axis]}"
+                side.dim_param = f"{value.name}_{axis}"
 
 
 def _name_layers(model: ModelProto) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgeblend.bundle import Bundle
 from edgeblend.manifest import GraphSpec, Part
 from edgeblend.runtime.backends.base import Session
-from edgeblend.runtime.segmenter import open_sessions
+from edgeblend.runtime.sessions import open_sessions
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,12 @@ from edgeblend.converters.tflite_file import (
 from edgeblend.converters.tflite_modules import ChannelsLast, layer_weights
 from edgeblend.converters.tflite_precision import quiet, round_weights
 from edgeblend.errors import ConversionError
-from edgeblend.manifest import TensorSpec
+from edgeblend.manifest import GraphPrecision, TensorSpec
 from edgeblend.model.config_schema import ModelConfig, ResNetConfig
 
 FORMAT = "tflite"
-PRECISIONS = ("fp32", "fp16", "int8-dynamic")
+PRECISIONS: tuple[GraphPrecision, ...] = ("fp32", "fp16", "int8-dynamic")
+"""How weights can be stored."""
 DYNAMIC = False
 """Sizes are fixed: devices compile a graph for one."""
 
@@ -49,7 +50,7 @@ def export_graph(
     *,
     example: tuple[Tensor, ...],
     shapes: tuple[Shape, ...],
-    precision: str,
+    precision: GraphPrecision,
 ) -> ExportedGraph:
     """Write a graph as a TFLite file: channels last, float32 in and out, sizes fixed.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,9 @@ Model = Any
 Operator = Any
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D")
-_OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+_OPERATORS: dict[int, str] = {
+    code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)
+}
 _SIGNATURE = "serving_default"
 _WEIGHT = ".weight"
 _NAMELESS = "/"
@@ -36,7 +38,12 @@ class Ends:
 
 def read_file(data: bytes | bytearray | memoryview) -> Model:
     """Return a file's content as an object that can be changed."""
-    return flatbuffer_utils.read_model_from_bytearray(bytes(data))
+    model = flatbuffer_utils.read_model_from_bytearray(bytes(data))
+    for buffer in model.buffers:
+        if buffer.data is not None:
+            # What is no array is written byte by byte, which takes some 50 times as long.
+            buffer.data = np.frombuffer(buffer.data, np.uint8)
+    return model
 
 
 def to_bytes(model: Model) -> bytes:
@@ -77,7 +84,8 @@ def constant(model: Model, index: int) -> NDArray[Any] | None:
     if data is None:
         return None
     kind = flatbuffer_utils.type_to_name(tensor.type).lower()
-    return np.frombuffer(bytes(data) if isinstance(data, bytearray) else data, kind).reshape(tensor.shape)
+    values: NDArray[Any] = np.frombuffer(data, kind).reshape(tensor.shape)
+    return values
 
 
 def set_constant(model: Model, index: int, values: NDArray[Any]) -> None:
@@ -192,6 +200,32 @@ def group_norm_operators(model: Model) -> list[Operator]:
             _spread(model, operator, lambda found: [made_by.get(index) for index in found.inputs], norms)
             _spread(model, operator, lambda found: users.get(found.outputs[0], []), norms)
     return [operator for _, operator in operators(model) if id(operator) in norms]
+
+
+def with_what_is_between(model: Model, in_float: Collection[str]) -> set[str]:
+    """Return which operators are better in float, too, when some are: by the names of what they give.
+
+    What is no layer, and gets all that it gets from operators in float, or gives to such operators alone.
+    Integers there would round a second time, and no choice of layers would lead back to the float graph.
+
+    Args:
+        model: in float.
+        in_float: layers and others that stay in float.
+    """
+    graph, made_by, users = model.subgraphs[0], producers(model), _users(model)
+    found, size = set(in_float), -1
+    while size < len(found):
+        size = len(found)
+        for _, operator in operators(model):
+            (output,) = operator.outputs
+            if layer_name(model, operator) is None:
+                sources = [index for index in operator.inputs if index in made_by or index in graph.inputs]
+                takers = [user.outputs[0] for user in users.get(output, [])]
+                from_float = bool(sources) and all(tensor_name(model, index) in found for index in sources)
+                to_float = bool(takers) and all(tensor_name(model, index) in found for index in takers)
+                if from_float or (to_float and output not in graph.outputs):
+                    found.add(tensor_name(model, output))
+    return found
 
 
 def take_ends(model: Model) -> Ends:

@@ -8,6 +8,8 @@ import logging
 import warnings
 from collections.abc import Iterator
 
+from edgeblend.manifest import GraphPrecision
+
 _ROUNDED = {
     "fp16": {
         "algorithm_key": "float_casting",
@@ -29,7 +31,7 @@ _ROUNDED = {
 """How AI Edge Quantizer rounds weights, for each precision that is not the network's own."""
 
 
-def round_weights(content: bytes, precision: str) -> bytes:
+def round_weights(content: bytes, precision: GraphPrecision) -> bytes:
     """Return a graph in float with its weights stored in a precision; ``fp32`` leaves them as they are."""
     if precision not in _ROUNDED:
         return content

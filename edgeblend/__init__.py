@@ -109,10 +109,11 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute can be a
         value = getattr(import_module(_LAZY[name]), name)
     except ModuleNotFoundError as error:
         doing, packages, extra = _NEEDS.get(name, ("", (), ""))
-        if error.name not in packages:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in packages:
             raise
         raise EngineError(
-            f'{doing} needs {error.name}, which is not installed; run `pip install "edgeblend[{extra}]"`'
+            f'{doing} needs {missing}, which is not installed; run `pip install "edgeblend[{extra}]"`'
         ) from error
     globals()[name] = value
     return value

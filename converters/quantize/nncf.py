@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import re
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
-import nncf
 import numpy as np
 import openvino as ov
-from nncf.quantization.advanced_parameters import (
-    AdvancedQuantizationParameters,
-    OverflowFix,
-    QuantizationParameters,
-)
-from nncf.quantization.algorithms.accuracy_control.algorithm import QuantizationAccuracyRestorer
-from nncf.quantization.algorithms.accuracy_control.evaluator import Evaluator
-from nncf.quantization.algorithms.bias_correction.algorithm import BiasCorrection
-from nncf.quantization.algorithms.post_training.pipeline import create_ptq_pipeline
-from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from openvino._offline_transformations import compress_quantize_weights_transformation
 
 from edgeblend.converters.exported import ExportedGraph
@@ -38,8 +23,8 @@ from edgeblend.converters.quantize.layers import (
     switch_name,
     with_switches,
 )
+from edgeblend.converters.quantize.nncf_pipeline import restore_score, run_pipeline, tool_versions
 from edgeblend.converters.quantize.toolkits import SizedItems, Validate
-from edgeblend.errors import ConversionError
 from edgeblend.manifest import GraphSpec, Part, TensorQuantization
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.base import Array, Session, SessionInfo
@@ -61,22 +46,6 @@ __all__ = [
 
 FORMATS = ("openvino-ir",)
 """Graphs that it takes."""
-
-_PRESETS = {
-    "symmetric": nncf.QuantizationPreset.PERFORMANCE,
-    "asymmetric": nncf.QuantizationPreset.MIXED,
-}
-_RANGES = {
-    "minmax": RangeEstimatorParametersSet.MINMAX,
-    "mean_minmax": RangeEstimatorParametersSet.MEAN_MINMAX,
-    "median_minmax": RangeEstimatorParametersSet.MEDIAN_MINMAX,
-    "mean_no_outliers": RangeEstimatorParametersSet.MEAN_NO_OUTLIERS_MINMAX,
-    "histogram": RangeEstimatorParametersSet.HISTOGRAM,
-}
-_CORRECTED_ON = 20
-"""Frames that accurate bias correction looks at, spread over all: it holds a layer's inputs of each."""
-_RANKED_ON = 32
-"""Pictures, those that lose most, on which the search finds the layers that cost most."""
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -154,19 +123,9 @@ def each_alone(
 def _run_pipeline(
     model: ov.Model, items: SizedItems, recipe: Recipe, float_layers: Collection[str]
 ) -> ov.Model:
-    """Do as nncf.quantize does, which leaves no say in how many frames bias correction takes."""
-    with _quiet(), _as_conversion_error():
-        pipeline = create_ptq_pipeline(
-            preset=_PRESETS[recipe.activations],
-            subset_size=len(items),
-            fast_bias_correction=recipe.bias_correction == "fast",
-            ignored_scope=_ignored(model, float_layers),
-            advanced_parameters=_parameters(recipe),
-        )
-        for algorithm in pipeline.pipeline_steps[-1]:
-            if isinstance(algorithm, BiasCorrection):
-                algorithm.subset_size = min(len(items), _CORRECTED_ON)
-        return pipeline.run(model, nncf.Dataset(_SpreadFirst(items, _CORRECTED_ON)))
+    layers = layers_of(model)
+    ignored = [node.get_friendly_name() for name in float_layers for node in layers[name]]
+    return run_pipeline(model, items, recipe, ignored=ignored)
 
 
 def quantize_to_score(
@@ -206,22 +165,15 @@ def quantize_to_score(
         return validate(OpenGraph(graph, compiled_session(compiled)), chosen, frozenset(names & in_float))
 
     quantized = _run_pipeline(model, items, recipe, float_layers)
-    with _quiet(), _as_conversion_error():
-        evaluator, dataset = _Evaluator(score), nncf.Dataset(range(pictures))
-        found = QuantizationAccuracyRestorer(
-            ranking_subset_size=min(pictures, _RANKED_ON),
-            max_drop=max_drop,
-            drop_type=nncf.DropType.ABSOLUTE,
-            num_ranking_workers=1,
-        ).apply(
-            model,
-            evaluator.collect_metric_results(model, dataset),
-            quantized,
-            evaluator.collect_metric_results(quantized, dataset),
-            dataset,
-            pictures,
-            evaluator,
-        )
+    found = restore_score(
+        model,
+        quantized,
+        # NNCF's own would compile with a core of its own for every graph.
+        open_graph=compile_model,
+        score=score,
+        pictures=pictures,
+        max_drop=max_drop,
+    )
     compress_quantize_weights_transformation(found)
     return found
 
@@ -236,31 +188,6 @@ def save_model(model: ov.Model, folder: Path, part: Part, graph: GraphSpec, *, h
     path = folder / f"{part}.xml"
     ov.save_model(model, path, compress_to_fp16=half)
     return ExportedGraph((path, path.with_suffix(".bin")), graph.inputs, graph.outputs)
-
-
-def tool_versions() -> dict[str, str]:
-    """Return the versions of what quantizes."""
-    return {"nncf": version("nncf")}
-
-
-@dataclass(frozen=True, slots=True)
-class _SpreadFirst:
-    """All items, but first some that are spread over them: bias correction takes what comes first."""
-
-    items: SizedItems
-    count: int
-
-    def __iter__(self) -> Iterator[dict[str, Array]]:
-        size = len(self.items)
-        positions = np.linspace(0, size - 1, min(size, self.count)).round().astype(int)
-        first = set(positions.tolist())
-        for wanted in (True, False):
-            for position, item in enumerate(self.items):
-                if (position in first) is wanted:
-                    yield item
-
-    def __len__(self) -> int:
-        return len(self.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,66 +208,3 @@ class _Switched:
 
     def close(self) -> None:
         """Leave the session open, which others use, too."""
-
-
-class _Evaluator(Evaluator):  # type: ignore[misc]  # nncf has no types
-    """Scores graphs for NNCF: on all pictures, or on some to rank layers.
-
-    Its own would try out what a score is, and compile with a core of its own for every graph.
-    """
-
-    _ABOVE_ZERO = 1000.0
-    """Added to every score: NNCF divides by the float graph's."""
-
-    def __init__(
-        self, score: Callable[[ov.CompiledModel, tuple[int, ...] | None], tuple[float, list[float]]]
-    ) -> None:
-        super().__init__(score)
-        self._score, self._metric_mode = score, True
-
-    def prepare_model(self, model: ov.Model) -> ov.CompiledModel:
-        return compile_model(model)
-
-    def validate_prepared_model(
-        self, prepared_model: ov.CompiledModel, dataset: nncf.Dataset, indices: Sequence[int] | None = None
-    ) -> tuple[float, list[float]]:
-        value, each = self._score(prepared_model, None if indices is None else tuple(indices))
-        return value + self._ABOVE_ZERO, each
-
-
-def _parameters(recipe: Recipe) -> AdvancedQuantizationParameters:
-    return AdvancedQuantizationParameters(
-        overflow_fix=OverflowFix.ENABLE if recipe.overflow_safe else OverflowFix.DISABLE,
-        disable_bias_correction=recipe.bias_correction == "none",
-        weights_quantization_params=QuantizationParameters(per_channel=recipe.per_channel),
-        activations_range_estimator_params=_RANGES[recipe.range_estimator],
-    )
-
-
-def _ignored(model: ov.Model, names: Collection[str]) -> nncf.IgnoredScope:
-    layers = layers_of(model)
-    return nncf.IgnoredScope(names=[node.get_friendly_name() for name in names for node in layers[name]])
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep NNCF's log to errors, and its progress bars to terminals."""
-    logger = logging.getLogger("nncf")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with (
-        Path(os.devnull).open("w") as nowhere,
-        redirect_stdout(sys.stderr if sys.stderr.isatty() else nowhere),
-    ):
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
-
-
-@contextmanager
-def _as_conversion_error() -> Iterator[None]:
-    try:
-        yield
-    except (RuntimeError, ValueError, nncf.ValidationError, nncf.InternalError) as error:
-        raise ConversionError(f"NNCF cannot quantize the graph: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -17,10 +18,24 @@ from edgeblend.manifest import GraphSpec, Manifest, Part, TensorQuantization
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.base import Array
 
-TOOLKITS = {"nncf": "edgeblend.converters.quantize.nncf"}
-"""A recipe's ``toolkit`` to the module that drives it."""
 
-TOOLKIT_OF_TARGET = {"openvino": "nncf"}
+@dataclass(frozen=True, slots=True)
+class ToolkitEntry:
+    """Where a toolkit is driven, and how to install it."""
+
+    module: str
+    extras: str
+    """Of edgeblend."""
+
+
+TOOLKITS = {
+    "nncf": ToolkitEntry("edgeblend.converters.quantize.nncf", "quantize"),
+    "nncf-onnx": ToolkitEntry("edgeblend.converters.quantize.onnx_qdq", "quantize,convert-onnxruntime"),
+    "ai-edge-quantizer": ToolkitEntry("edgeblend.converters.quantize.ai_edge", "convert-tflite"),
+}
+"""By what a recipe's ``toolkit`` calls them."""
+
+TOOLKIT_OF_TARGET = {"openvino": "nncf", "onnxruntime": "nncf-onnx", "tflite": "ai-edge-quantizer"}
 """What quantizes a target's bundles where the recipe does not say."""
 
 FloatModel = Any
@@ -121,11 +136,13 @@ def load_toolkit(recipe: Recipe, manifest: Manifest) -> tuple[Toolkit, Recipe]:
         )
     if name not in TOOLKITS:
         raise InputError(f"recipe {recipe.name!r}: unknown toolkit {name!r}; known are {', '.join(TOOLKITS)}")
+    entry = TOOLKITS[name]
     try:
-        toolkit = cast(Toolkit, import_module(TOOLKITS[name]))
+        toolkit = cast(Toolkit, import_module(entry.module))
     except ModuleNotFoundError as error:
         raise EngineError(
-            f'quantizing needs {error.name}, which is not installed; run `pip install "edgeblend[quantize]"`'
+            f"quantizing needs {error.name}, which is not installed; "
+            f'run `pip install "edgeblend[{entry.extras}]"`'
         ) from error
     for part, graph in manifest.graphs.items():
         if graph.format not in toolkit.FORMATS:

@@ -49,6 +49,8 @@ _SESSION = {
     _RECORD: "1",
 }
 _ERRORS_ALONE = 3
+_ALTERS = {"WeightBiasQuantization"}
+"""Optimizations that change results: this one rounds weights that a quantized graph keeps in float."""
 
 _INT8_LAYERS = ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
 _OPERATOR_FIELD = b"\x22"
@@ -160,6 +162,7 @@ def model_session(
                 settings,
                 providers=[(provider, own)],
                 enable_fallback=0,
+                disabled_optimizers=_ALTERS,
             )
         except Exception as error:  # its own have no class in common
             raise EngineError(f"ONNX Runtime cannot open {name} for {device}: {_reason(error)}") from error

@@ -1,4 +1,4 @@
-"""Bundles on OpenVINO, executed in f32, against the golden files."""
+"""Bundles on every engine, executed in f32, against the golden files."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from edgeblend.runtime.segmenter import Segmenter
 
 pytest.importorskip("openvino")
 
-CONFIGS = (
-    "550_R_50_1x",
-    "DLA_34_syncbn_4x",
-    "RT_R_50_4x_bn-head_syncbn_shtw",
-    "R_101_dcni3_5x",
-    "R_50_3x",
-)
+EVERYWHERE = ("DLA_34_syncbn_4x", "RT_R_50_4x_bn-head_syncbn_shtw", "R_50_3x")
+CASES = [
+    ("openvino", "550_R_50_1x"),
+    ("openvino", "R_101_dcni3_5x"),
+    ("onnxruntime", "R_101_dcni3_5x"),
+    *((target, config) for target in ("openvino", "onnxruntime", "tflite") for config in EVERYWHERE),
+]
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("config", CONFIGS)
-def test_detections_and_masks(config: str, golden_bundle) -> None:
+@pytest.mark.parametrize(("target", "config"), CASES)
+def test_detections_and_masks(target: str, config: str, golden_bundle) -> None:
     golden = load_golden(config)
-    with Segmenter.load(golden_bundle(config), precision="f32") as segmenter:
+    with Segmenter.load(golden_bundle(config, **on(target)), precision="f32", threads=2) as segmenter:
         instances = segmenter(golden["image_bgr"], output_size=tuple(golden["output_size"].tolist()))
     pairs = match_golden(instances, golden)
     expected = golden_masks(golden)
@@ -37,6 +37,11 @@ def test_detections_and_masks(config: str, golden_bundle) -> None:
     # Engines round differently from the reference, so a few pixels next to the threshold may flip.
     worst = min(decided_mask_iou(instances, index, expected[row]) for row, index in pairs)
     assert worst > 0.999
+
+
+def on(target: str) -> dict[str, str]:
+    """Options of a conversion; none for the default, so that tests share its bundle."""
+    return {} if target == "openvino" else {"target": target}
 
 
 @pytest.mark.long

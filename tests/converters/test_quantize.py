@@ -19,7 +19,7 @@ from edgeblend import AccuracyError, Bundle, ConversionError, EngineError, Input
 from edgeblend.calibration.recording import run_graphs
 from edgeblend.calibration.sampling import sample_frames
 from edgeblend.calibration.sqnr import SqnrTally
-from edgeblend.runtime.segmenter import open_sessions
+from edgeblend.runtime.sessions import open_sessions
 
 pytest.importorskip("nncf")
 

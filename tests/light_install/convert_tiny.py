@@ -36,6 +36,7 @@ with tempfile.TemporaryDirectory() as folder:
 keep_what_is_found(Path(out), coffee)
 if quantized:
     picture = edgeblend.read_image(Path(out).with_suffix(".jpg"))
-    frames = [np.ascontiguousarray(picture[top : top + 200, left:]) for top in (0, 90, 180) for left in (0, 150)]
+    parts = [picture[top : top + 200, left:] for top in (0, 90, 180) for left in (0, 150)]
+    frames = [np.ascontiguousarray(part) for part in parts]
     edgeblend.quantize(out, quantized[0], calibration=frames)
     keep_what_is_found(Path(quantized[0]), coffee)

@@ -1,0 +1,216 @@
+"""NNCF's pipeline for graphs of any format: ranges, bias correction, a search for layers to keep in float."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import nncf
+import numpy as np
+from nncf.quantization.advanced_parameters import (
+    AdvancedQuantizationParameters,
+    OverflowFix,
+    QuantizationParameters,
+)
+from nncf.quantization.algorithms.accuracy_control.algorithm import QuantizationAccuracyRestorer
+from nncf.quantization.algorithms.accuracy_control.evaluator import Evaluator
+from nncf.quantization.algorithms.bias_correction.algorithm import BiasCorrection
+from nncf.quantization.algorithms.post_training.pipeline import create_ptq_pipeline
+from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+from edgeblend.converters.quantize.toolkits import SizedItems
+from edgeblend.errors import ConversionError, EdgeBlendError
+from edgeblend.recipe import Recipe
+from edgeblend.runtime.backends.base import Array
+
+Model = Any
+"""A graph as NNCF takes it."""
+
+Score = Callable[[Any, tuple[int, ...] | None], tuple[float, list[float]]]
+"""From a graph that was opened and the numbers of pictures (None: all) to its score, and one a picture."""
+
+_PRESETS = {
+    "symmetric": nncf.QuantizationPreset.PERFORMANCE,
+    "asymmetric": nncf.QuantizationPreset.MIXED,
+}
+_RANGES = {
+    "minmax": RangeEstimatorParametersSet.MINMAX,
+    "mean_minmax": RangeEstimatorParametersSet.MEAN_MINMAX,
+    "median_minmax": RangeEstimatorParametersSet.MEDIAN_MINMAX,
+    "mean_no_outliers": RangeEstimatorParametersSet.MEAN_NO_OUTLIERS_MINMAX,
+    "histogram": RangeEstimatorParametersSet.HISTOGRAM,
+}
+_CORRECTED_ON = 20
+"""Frames that accurate bias correction looks at, spread over all: it holds a layer's inputs of each."""
+_RANKED_ON = 32
+"""Pictures, those that lose most, on which the search finds the layers that cost most."""
+
+
+def run_pipeline(
+    model: Model,
+    items: SizedItems,
+    recipe: Recipe,
+    *,
+    ignored: Collection[str],
+    one_scale_for_activations: bool = False,
+    outputs: bool = False,
+) -> Model:
+    """Do as nncf.quantize does, which leaves no say in how many frames bias correction takes.
+
+    Args:
+        model: in float; not changed.
+        items: what it is calibrated on.
+        recipe: how.
+        ignored: names of the graph's nodes that stay in float.
+        one_scale_for_activations: also into depthwise convolutions, which could have one a channel.
+        outputs: round what the graph gives, too.
+
+    Raises:
+        ConversionError: NNCF does not take the graph.
+    """
+    parameters = AdvancedQuantizationParameters(
+        overflow_fix=OverflowFix.ENABLE if recipe.overflow_safe else OverflowFix.DISABLE,
+        quantize_outputs=outputs,
+        disable_bias_correction=recipe.bias_correction == "none",
+        weights_quantization_params=QuantizationParameters(per_channel=recipe.per_channel),
+        activations_range_estimator_params=_RANGES[recipe.range_estimator],
+    )
+    if one_scale_for_activations:
+        parameters.activations_quantization_params = QuantizationParameters(per_channel=False)
+    with _quiet(), _as_conversion_error():
+        pipeline = create_ptq_pipeline(
+            preset=_PRESETS[recipe.activations],
+            subset_size=len(items),
+            fast_bias_correction=recipe.bias_correction == "fast",
+            ignored_scope=nncf.IgnoredScope(names=list(ignored)),
+            advanced_parameters=parameters,
+        )
+        for algorithm in pipeline.pipeline_steps[-1]:
+            if isinstance(algorithm, BiasCorrection):
+                algorithm.subset_size = min(len(items), _CORRECTED_ON)
+        return pipeline.run(model, nncf.Dataset(_SpreadFirst(items, _CORRECTED_ON)))
+
+
+def restore_score(
+    model: Model,
+    quantized: Model,
+    *,
+    open_graph: Callable[[Model], Any],
+    score: Score,
+    pictures: int,
+    max_drop: float,
+) -> Model:
+    """Return a quantized graph, with the layers that cost most back in float until its score holds.
+
+    Args:
+        model: in float.
+        quantized: what :func:`run_pipeline` made of it.
+        open_graph: makes a graph ready to run.
+        score: scores what that returned; scores are above -1000.
+        pictures: how many there are to validate on.
+        max_drop: by how much the score may fall below the float graph's.
+
+    Raises:
+        ConversionError: NNCF does not take the graph.
+    """
+    with _quiet(), _as_conversion_error():
+        evaluator, dataset = _Evaluator(open_graph, score), nncf.Dataset(range(pictures))
+        return QuantizationAccuracyRestorer(
+            ranking_subset_size=min(pictures, _RANKED_ON),
+            max_drop=max_drop,
+            drop_type=nncf.DropType.ABSOLUTE,
+            num_ranking_workers=1,
+        ).apply(
+            model,
+            evaluator.collect_metric_results(model, dataset),
+            quantized,
+            evaluator.collect_metric_results(quantized, dataset),
+            dataset,
+            pictures,
+            evaluator,
+        )
+
+
+def tool_versions() -> dict[str, str]:
+    """Return the versions of what quantizes."""
+    return {"nncf": version("nncf")}
+
+
+@dataclass(frozen=True, slots=True)
+class _SpreadFirst:
+    """All items, but first some that are spread over them: bias correction takes what comes first."""
+
+    items: SizedItems
+    count: int
+
+    def __iter__(self) -> Iterator[dict[str, Array]]:
+        size = len(self.items)
+        positions = np.linspace(0, size - 1, min(size, self.count)).round().astype(int)
+        first = set(positions.tolist())
+        for wanted in (True, False):
+            for position, item in enumerate(self.items):
+                if (position in first) is wanted:
+                    yield item
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+class _Evaluator(Evaluator):  # type: ignore[misc]  # nncf has no types
+    """Scores graphs for NNCF: on all pictures, or on some to rank layers.
+
+    Its own would try out what a score is, and open every graph in a way of its own.
+    """
+
+    _ABOVE_ZERO = 1000.0
+    """Added to every score: NNCF divides by the float graph's."""
+
+    def __init__(self, open_graph: Callable[[Model], Any], score: Score) -> None:
+        super().__init__(score)
+        self._open_graph, self._score, self._metric_mode = open_graph, score, True
+
+    def prepare_model(self, model: Model) -> Any:  # noqa: ANN401
+        return self._open_graph(model)
+
+    def validate_prepared_model(
+        self,
+        prepared_model: Any,  # noqa: ANN401
+        dataset: nncf.Dataset,
+        indices: Sequence[int] | None = None,
+    ) -> tuple[float, list[float]]:
+        value, each = self._score(prepared_model, None if indices is None else tuple(indices))
+        return value + self._ABOVE_ZERO, each
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep NNCF's log to errors, and its progress bars to terminals."""
+    logger = logging.getLogger("nncf")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        redirect_stdout(sys.stderr if sys.stderr.isatty() else nowhere),
+    ):
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+@contextmanager
+def _as_conversion_error() -> Iterator[None]:
+    try:
+        yield
+    except (EdgeBlendError, MemoryError):
+        raise
+    except Exception as error:  # its engines' own have no class in common
+        reason = " ".join(str(error).split())
+        raise ConversionError(f"NNCF cannot quantize the graph: {type(error).__name__}: {reason}") from error

@@ -1,0 +1,205 @@
+"""NNCF: ONNX graphs to INT8, as ONNX Runtime computes it.
+
+Weights and activations become integers between ``QuantizeLinear`` and ``DequantizeLinear`` (QDQ), which any
+engine for ONNX understands. Outputs are float32; those of layers in INT8 are rounded to 256 steps each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import onnx
+from onnx import ModelProto
+
+from edgeblend.converters.exported import ExportedGraph
+from edgeblend.converters.onnx import store_half, write_model
+from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.quantize.nncf_pipeline import restore_score, run_pipeline, tool_versions
+from edgeblend.converters.quantize.onnx_fusing import scalings, with_ends, without_ends
+from edgeblend.converters.quantize.onnx_layers import (
+    float_layers,
+    layers_in_int8,
+    layers_of,
+    roundings,
+    with_rounded,
+)
+from edgeblend.converters.quantize.toolkits import SizedItems, Validate
+from edgeblend.manifest import GraphSpec, Part, TensorQuantization
+from edgeblend.recipe import Recipe
+from edgeblend.runtime.backends.onnxruntime import OnnxRuntimeSession, model_session
+
+__all__ = [
+    "FORMATS",
+    "check_recipe",
+    "each_alone",
+    "float_layers",
+    "layer_names",
+    "layers_in_int8",
+    "quantize_model",
+    "quantize_to_score",
+    "read_model",
+    "save_model",
+    "tool_versions",
+]
+
+FORMATS = ("onnx",)
+"""Graphs that it takes."""
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Take every recipe: its fields are modelled on what NNCF offers."""
+    del recipe
+
+
+def read_model(files: Sequence[Path]) -> ModelProto:
+    """Return a graph in float."""
+    return onnx.load(files[0])
+
+
+def layer_names(model: ModelProto) -> tuple[str, ...]:
+    """Return the layers of a graph in the order in which they run."""
+    return tuple(layers_of(model))
+
+
+def quantize_model(
+    model: ModelProto,
+    items: SizedItems,
+    recipe: Recipe,
+    *,
+    float_layers: Collection[str],
+    arriving: Mapping[str, TensorQuantization],
+) -> ModelProto:
+    """Return a graph with its layers in INT8.
+
+    Args:
+        model: in float; not changed.
+        items: what it is calibrated on.
+        recipe: how.
+        float_layers: names of layers that stay in float.
+        arriving: of no use here: the graph keeps its inputs in float.
+
+    Raises:
+        ConversionError: NNCF does not take the graph.
+    """
+    del arriving
+    return without_ends(_run_pipeline(with_ends(model, float_layers), items, recipe, float_layers))
+
+
+def quantize_to_score(
+    model: ModelProto,
+    graph: GraphSpec,
+    items: SizedItems,
+    recipe: Recipe,
+    *,
+    float_layers: Collection[str],
+    arriving: Mapping[str, TensorQuantization],
+    pictures: int,
+    validate: Validate,
+    max_drop: float,
+) -> ModelProto:
+    """Return a graph in INT8, with the layers that cost most back in float until its score holds.
+
+    Args:
+        model: in float; not changed.
+        graph: describes it.
+        items: what it is calibrated on.
+        recipe: how.
+        float_layers: names of layers that stay in float from the start.
+        arriving: of no use here: the graph keeps its inputs in float.
+        pictures: how many there are to validate on.
+        validate: scores a graph that is opened; scores are above -1000.
+        max_drop: by how much the score may fall below the float graph's.
+
+    Raises:
+        ConversionError: NNCF does not take the graph.
+    """
+    del arriving
+    names = frozenset(layers_of(model))
+
+    def score(
+        opened: tuple[OnnxRuntimeSession, frozenset[str]], chosen: tuple[int, ...] | None
+    ) -> tuple[float, list[float]]:
+        session, in_float = opened
+        return validate(OpenGraph(graph, session), chosen, in_float)
+
+    def open_graph(tried: ModelProto) -> tuple[OnnxRuntimeSession, frozenset[str]]:
+        fused = without_ends(tried)
+        return _session(fused), names - set(layers_in_int8(fused))
+
+    ended = with_ends(model, float_layers)
+    quantized = _run_pipeline(ended, items, recipe, float_layers)
+    found = restore_score(
+        ended, quantized, open_graph=open_graph, score=score, pictures=pictures, max_drop=max_drop
+    )
+    return without_ends(found)
+
+
+@contextmanager
+def each_alone(
+    model: ModelProto, graph: GraphSpec, items: SizedItems, recipe: Recipe
+) -> Iterator[Callable[[str], OpenGraph]]:
+    """Enter to open, layer by layer, a graph with that layer alone rounded as in INT8.
+
+    Args:
+        model: in float; not changed.
+        graph: describes it.
+        items: what it is calibrated on.
+        recipe: how layers are rounded; those that it keeps in float are, too. Bias correction is left out.
+
+    Raises:
+        ConversionError: NNCF does not take the graph.
+    """
+    plain = msgspec.structs.replace(recipe, bias_correction="none")
+    rounding = roundings(quantize_model(model, items, plain, float_layers=(), arriving={}))
+    opened: list[OnnxRuntimeSession] = []
+
+    def close() -> None:
+        while opened:
+            opened.pop().close()
+
+    def alone(layer: str) -> OpenGraph:
+        close()
+        opened.append(_session(with_rounded(model, layer, rounding)))
+        return OpenGraph(graph, opened[0])
+
+    try:
+        yield alone
+    finally:
+        close()
+
+
+def save_model(model: ModelProto, folder: Path, part: Part, graph: GraphSpec, *, half: bool) -> ExportedGraph:
+    """Write a graph as ONNX; equal graphs as equal files."""
+    if half:
+        model = _copy(model)
+        store_half(model)
+    path = folder / f"{part}.onnx"
+    write_model(model, path)
+    return ExportedGraph((path,), graph.inputs, graph.outputs)
+
+
+def _run_pipeline(
+    ended: ModelProto, items: SizedItems, recipe: Recipe, float_layers: Collection[str]
+) -> ModelProto:
+    layers = layers_of(ended)
+    return run_pipeline(
+        ended,
+        items,
+        recipe,
+        ignored=[*(node.name for name in float_layers for node in layers[name]), *scalings(ended)],
+        one_scale_for_activations=True,  # ONNX Runtime has no integer convolution for more
+        outputs=True,
+    )
+
+
+def _session(model: ModelProto) -> OnnxRuntimeSession:
+    return model_session(model.SerializeToString())
+
+
+def _copy(model: ModelProto) -> ModelProto:
+    copied = ModelProto()
+    copied.CopyFrom(model)
+    return copied
