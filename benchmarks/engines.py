@@ -1,4 +1,4 @@
-"""The demo model on every engine, in float and INT8, in one run: python benchmarks/engines.py [--out FILE.md].
+"""The demo model on every engine, in float and INT8, in one run: python benchmarks/engines.py [--out FILE].
 
 Converts the shipped checkpoint to each target, in each precision that the target has, quantizes by the recipe
 ``int8`` with the shipped calibration pictures, and compares all bundles on the shipped validation set with

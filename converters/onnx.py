@@ -144,8 +144,9 @@ def _export_open_detector(
     takes twice as long and gives up for networks with deformable convolutions (torch 2.13).
     """
     after = copy.deepcopy(detector)
-    normalize = after.network.normalize
-    after.network.normalize = _as_it_is
+    network: Any = after.network
+    normalize = network.normalize
+    network.normalize = _as_it_is
     stride, between = SIZE_DIVISOR, ("normalized",)
     first = _trace(
         "detector", _Call(normalize), (image,), (inputs, between), ({1: Dim.DYNAMIC, 2: Dim.DYNAMIC},)
@@ -213,7 +214,7 @@ class _DeformConv(nn.Module):
     def __init__(self, layer: ModulatedDeformConv2d) -> None:
         super().__init__()
         self.weight, self.bias, self.norm = layer.weight, layer.bias, layer.norm
-        self.attributes = {
+        self.attributes: dict[str, Any] = {
             "kernel_shape": [layer.kernel_size] * 2,
             "strides": [layer.stride] * 2,
             "pads": [layer.padding] * 4,

@@ -43,7 +43,9 @@ def assemble(
     scaled = detections.boxes * np.array([*scale, *scale], np.float32)
     height, width = frame_size
     clipped = np.clip(scaled, 0, np.array([width, height, width, height], np.float32))
-    kept = np.flatnonzero((clipped[:, 2:] > clipped[:, :2]).all(axis=1))
+    with_area = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
+    # Nearly always all are kept; then nothing is copied.
+    kept = slice(None) if with_area.all() else np.flatnonzero(with_area)
     boxes = clipped[kept]
     return Instances(
         boxes=boxes,

@@ -50,6 +50,15 @@ class Detections:
         )
 
 
+_NOTHING = Detections(
+    boxes=np.empty((0, 4), np.float32),
+    scores=np.empty(0, np.float32),
+    classes=np.empty(0, np.int64),
+    levels=np.empty(0, np.int64),
+    cells=np.empty((0, 2), np.int64),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Floor:
     """What a candidate must exceed; a negative floor lets everything through."""
@@ -82,13 +91,9 @@ def decode(
         )
     floor = _floor(spec, score_threshold)
     parts = [_decode_level(outputs, index, spec, floor) for index, outputs in enumerate(levels)]
-    found = Detections(
-        np.concatenate([part.boxes for part in parts]),
-        np.concatenate([part.scores for part in parts]),
-        np.concatenate([part.classes for part in parts]),
-        np.concatenate([part.levels for part in parts]),
-        np.concatenate([part.cells for part in parts]),
-    )
+    # Most levels, and many a frame, have nothing; concatenating one part would only copy it.
+    parts = [part for part in parts if len(part)] or parts[:1]
+    found = parts[0] if len(parts) == 1 else _joined(parts)
     kept = class_wise_nms(
         found.boxes,
         found.scores,
@@ -97,6 +102,16 @@ def decode(
         max_kept=spec.max_detections,
     )
     return found.select(kept)
+
+
+def _joined(parts: Sequence[Detections]) -> Detections:
+    return Detections(
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.classes for part in parts]),
+        np.concatenate([part.levels for part in parts]),
+        np.concatenate([part.cells for part in parts]),
+    )
 
 
 def _floor(spec: DecodeSpec, score_threshold: float | None) -> _Floor:
@@ -113,6 +128,8 @@ def _decode_level(outputs: LevelOutputs, index: int, spec: DecodeSpec, floor: _F
     level = spec.levels[index]
     _check_shapes(outputs, level, spec.num_classes)
     candidates = _candidates(outputs, floor, level)
+    if not len(candidates):
+        return _NOTHING
     classes, cells = np.divmod(candidates, outputs.centerness.size)
     rows, columns = np.divmod(cells, outputs.centerness.shape[2])
     logits = outputs.cls_logits[classes, rows, columns]
@@ -132,21 +149,41 @@ def _decode_level(outputs: LevelOutputs, index: int, spec: DecodeSpec, floor: _F
 
 
 def _candidates(outputs: LevelOutputs, floor: _Floor, level: LevelSpec) -> NDArray[np.int64]:
-    """Flat indices into (C, h, w) of all that may pass the floor, and of every NaN.
+    """Flat indices into (C, h, w) of all that may pass the floor, and of every NaN, ascending.
 
     One comparison a logit, against a bar computed once a location; sigmoids are for the few that pass.
     """
     _check_finite(outputs.centerness, "centerness", level)
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        needed = floor.product * (1 + np.exp(-outputs.centerness.astype(np.float64)))
-        # Loosened, so that rounding of the float32 sigmoids is left to the exact test.
-        needed = np.maximum(needed, floor.class_prob) * (1 - 1e-5)
-        bar = np.where(needed < 1, np.log(needed) - np.log1p(-needed), np.inf)
-        bar = np.where(needed > 0, bar, -np.inf)
+    bar = _bar(outputs.centerness[0], floor)
+    by_cell = outputs.cls_logits.transpose(1, 2, 0)
+    if by_cell.flags.c_contiguous:  # as engines with channels last give it: read in memory order
+        cells, classes = np.divmod(np.flatnonzero(_exceeds(by_cell, bar[:, :, None])), by_cell.shape[2])
+        return np.sort(classes * bar.size + cells)
+    return np.flatnonzero(_exceeds(outputs.cls_logits, bar))
+
+
+def _exceeds(logits: NDArray[np.float32], bar: NDArray[np.float32]) -> NDArray[np.bool_]:
     # "Not below" and not "above": a NaN must come out as a candidate, to be reported.
-    passed = np.less_equal(outputs.cls_logits, bar.astype(np.float32))
-    np.logical_not(passed, out=passed)
-    return np.flatnonzero(passed)
+    below = np.less_equal(logits, bar)
+    return np.logical_not(below, out=below)
+
+
+def _bar(centerness: NDArray[np.float32], floor: _Floor) -> NDArray[np.float32]:
+    """(h, w): what a class logit must exceed at a location, a little loosened.
+
+    sigmoid(x) * sigmoid(c) > p means sigmoid(x) > p * (1 + exp(-c)).
+    """
+    needed = np.exp(-np.maximum(centerness, np.float32(-80)))  # as in _sigmoid
+    needed += 1
+    needed *= floor.product
+    np.maximum(needed, floor.class_prob, out=needed)
+    # What rounding does here is far less; the exact test is still to come.
+    needed *= 1 - 1e-4
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bar: NDArray[np.float32] = np.log(needed / (1 - needed))
+    bar[needed <= 0] = -np.inf
+    bar[needed >= 1] = np.inf
+    return bar
 
 
 def _top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:

@@ -94,7 +94,8 @@ def stored(spec: TensorSpec, array: NDArray[Any]) -> Array:
     levels = np.divide(array, np.float32(spec.quantization.scale), dtype=np.float32, order="C")
     np.rint(levels, out=levels)
     levels += spec.quantization.zero_point
-    return np.clip(levels, limits.min, limits.max, out=levels).astype(spec.dtype)
+    np.clip(levels, limits.min, limits.max, out=levels)
+    return np.asarray(levels, spec.dtype)
 
 
 def _alike(one: TensorSpec, other: TensorSpec) -> bool:

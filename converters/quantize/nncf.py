@@ -206,5 +206,9 @@ class _Switched:
         """Run the session."""
         return self.session.run({**inputs, **self.switches})
 
+    def fork(self) -> _Switched:
+        """Return the same over a fork of the session."""
+        return _Switched(self.session.fork(), self.switches)
+
     def close(self) -> None:
         """Leave the session open, which others use, too."""

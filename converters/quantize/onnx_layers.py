@@ -95,7 +95,7 @@ def alike(one: Step | None, other: Step | None) -> bool:
     """Return whether two tensors have the same steps."""
     if one is None or other is None:
         return one is other
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    return np.array_equal(one[0], other[0]) and np.array_equal(one[1], other[1])
 
 
 @dataclass(frozen=True, slots=True)

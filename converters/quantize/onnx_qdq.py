@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partialmethod
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import onnx
+from nncf.onnx.engine import ONNXEngine
+from nncf.quantization.algorithms.bias_correction.algorithm import BiasCorrection, SubgraphData
 from onnx import ModelProto
 
 from edgeblend.converters.exported import ExportedGraph
@@ -185,14 +189,47 @@ def _run_pipeline(
     ended: ModelProto, items: SizedItems, recipe: Recipe, float_layers: Collection[str]
 ) -> ModelProto:
     layers = layers_of(ended)
-    return run_pipeline(
-        ended,
-        items,
-        recipe,
-        ignored=[*(node.name for name in float_layers for node in layers[name]), *scalings(ended)],
-        one_scale_for_activations=True,  # ONNX Runtime has no integer convolution for more
-        outputs=True,
-    )
+    with _sound_bias_correction():
+        made: ModelProto = run_pipeline(
+            ended,
+            items,
+            recipe,
+            ignored=[*(node.name for name in float_layers for node in layers[name]), *scalings(ended)],
+            one_scale_for_activations=True,  # ONNX Runtime has no integer convolution for more
+            outputs=True,
+        )
+    return made
+
+
+@contextmanager
+def _sound_bias_correction() -> Iterator[None]:
+    """Keep two things from going wrong where graphs branch (NNCF 3.4, ONNX Runtime 1.32).
+
+    ONNX Runtime fuses a convolution into its sum with another branch, and then misses the convolution's own
+    output, which bias correction looks at. And the part of a graph that is run to correct a layer is
+    given inputs of layers that are not in it.
+    """
+    engine, feeds = ONNXEngine.__init__, BiasCorrection._create_feed_dicts
+
+    def of_its_own(
+        self: BiasCorrection,
+        model: ModelProto,
+        data: SubgraphData,
+        *rest: Any,  # noqa: ANN401
+    ) -> list[dict[str, Any]]:
+        nodes = {node.name for node in model.graph.node}
+        given = {entry for entry in data.input_ids if entry[0] in nodes}
+        used = {name for node in model.graph.node for name in node.input}
+        for value in [value for value in model.graph.input if value.name not in used]:
+            model.graph.input.remove(value)
+        return list(feeds(self, model, SubgraphData(given, data.output_ids), *rest))
+
+    ONNXEngine.__init__ = partialmethod(engine, disabled_optimizers=["ConvAddActivationFusion"])
+    BiasCorrection._create_feed_dicts = of_its_own
+    try:
+        yield
+    finally:
+        ONNXEngine.__init__, BiasCorrection._create_feed_dicts = engine, feeds
 
 
 def _session(model: ModelProto) -> OnnxRuntimeSession:

@@ -59,13 +59,13 @@ def mask_to_polygons(
 
 def _edge_ring(contour: NDArray[np.int32]) -> NDArray[np.int32]:
     """Snap a contour (n, 2) of the doubled mask to pixel edges and keep its corners."""
-    ring = (contour + (contour & 1)) // 2
-    ring = ring[(ring != np.roll(ring, 1, axis=0)).any(axis=1)]
-    arriving = ring - np.roll(ring, 1, axis=0)
-    leaving = np.roll(ring, -1, axis=0) - ring
+    ring = (contour + (contour & 1)) >> 1
+    arriving = ring - np.concatenate([ring[-1:], ring[:-1]])
+    moved = arriving.any(axis=1)
     # Every step is along one axis, so two steps turn where their directions differ.
-    turns = (np.sign(arriving) != np.sign(leaving)).any(axis=1)
-    corners: NDArray[np.int32] = ring[turns]
+    arriving = np.sign(arriving[moved])
+    turns = (arriving != np.concatenate([arriving[1:], arriving[:1]])).any(axis=1)
+    corners: NDArray[np.int32] = ring[moved][turns]
     return corners
 
 

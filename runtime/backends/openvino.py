@@ -154,8 +154,8 @@ def _check_npu(options: EngineOptions) -> None:
         return
     if options.precision not in ("f16", "engine"):
         raise EngineError(
-            f"device {options.device} computes in f16 when asked for {options.precision}; ask for f16, or for "
-            "'engine' to accept whatever it takes"
+            f"device {options.device} computes in f16 when asked for {options.precision}; ask for f16, or "
+            "for 'engine' to accept whatever it takes"
         )
     if options.threads is not None:
         raise EngineError(f"device {options.device} has no CPU threads to choose; leave threads out")

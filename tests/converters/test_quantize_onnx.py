@@ -389,7 +389,8 @@ def test_a_graph_that_stays_in_float_can_be_stored_in_half(tmp_path):
             GRAPH.outputs,
         )
         sizes[half] = written.files[0].stat().st_size
-        assert decibels(tower(), toolkit.read_model(written.files), items(1)) > 60
+        found = outputs(toolkit.read_model(written.files), items(1))
+        np.testing.assert_allclose(found, outputs(tower(), items(1)), atol=0.01 if half else 0)
     assert sizes[True] < 0.8 * sizes[False]
 
 

@@ -62,6 +62,18 @@ def test_gathering_equals_the_convolution(channels_last):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("count", [1, 31, 33, 70])
+def test_many_patches_and_inputs_of_uneven_pieces(count):
+    rng = np.random.default_rng(count)
+    feature = rng.standard_normal((33, 9, 11)).astype(np.float32)  # 297 inputs: a piece of 256, and one of 41
+    layer = random_layer(rng, 33)
+    cells = np.stack([rng.integers(0, 9, count), rng.integers(0, 11, count)], axis=1)
+    found = gather_attention([feature], at([0] * count, cells), layer, SPEC)
+    everywhere = literal_convolution(feature, layer)
+    expected = everywhere[:, cells[:, 0], cells[:, 1]].T.reshape(count, 2, 3, 3)
+    np.testing.assert_allclose(found, expected, atol=5e-5)
+
+
 def test_rows_of_the_weight_are_kernel_row_column_channel():
     feature = np.arange(2 * 9, dtype=np.float32).reshape(2, 3, 3)
     weight = np.zeros((18, 18), np.float32)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from edgeblend.errors import EngineError
-from edgeblend.runtime.blender import blend
+from edgeblend.runtime.blender import blend, blend_boxes
+from edgeblend.runtime.roi_align import CHUNK, roi_align
 
 
 def literal_grow(attention, size, interpolation):
@@ -65,6 +66,69 @@ def test_extreme_values_stay_finite():
     rois = np.array([[-1000, 1000], [1000, -1000]], np.float32).reshape(2, 2, 1, 1)
     attention = np.array([[500, -500], [500, -500]], np.float32).reshape(2, 2, 1, 1)
     np.testing.assert_array_equal(blend(rois, attention, interpolation="bilinear").ravel(), [0, 1])
+
+
+@pytest.mark.parametrize("spread", [30, 300])
+def test_attention_of_any_size(spread):
+    # Differences beyond 60 are blended another way.
+    rng = np.random.default_rng(0)
+    rois = rng.normal(0, 3, (5, 4, 12, 12)).astype(np.float32)
+    attention = rng.uniform(-spread, spread, (5, 4, 3, 3)).astype(np.float32)
+    attention[0] = 1e-3 * attention[0]
+    found = blend(rois, attention, interpolation="bilinear")
+    grown = literal_grow(attention.astype(np.float64), 12, "bilinear")
+    weights = np.exp(grown - grown.max(axis=1, keepdims=True))
+    logits = (weights * rois).sum(axis=1) / weights.sum(axis=1)
+    # Of a softmax near a tie, float32 attention of this size leaves five digits.
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits)), atol=1e-4)
+
+
+def test_the_careful_way_equals_the_other(monkeypatch):
+    rng = np.random.default_rng(0)
+    rois = rng.normal(0, 3, (3, 4, 56, 56)).astype(np.float32)
+    attention = rng.normal(0, 3, (3, 4, 14, 14)).astype(np.float32)
+    expected = blend(rois, attention, interpolation="bilinear")
+    monkeypatch.setattr("edgeblend.runtime.blender._MODERATE", 0.0)
+    np.testing.assert_allclose(blend(rois, attention, interpolation="bilinear"), expected, atol=1e-6)
+
+
+def test_a_single_basis_is_its_own_mask():
+    rois = np.linspace(-3, 3, 16, dtype=np.float32).reshape(1, 1, 4, 4)
+    found = blend(rois, np.full((1, 1, 2, 2), 7, np.float32), interpolation="bilinear")
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-rois[:, 0])), rtol=1e-5)
+
+
+def test_boxes_equal_rois_and_blending():
+    rng = np.random.default_rng(0)
+    count = CHUNK + 5
+    bases = rng.normal(0, 3, (4, 32, 46)).astype(np.float32)
+    corner = rng.uniform(-10, 150, (count, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(2, 100, (count, 2))], axis=1).astype(np.float32)
+    attention = rng.normal(0, 3, (count, 4, 14, 14)).astype(np.float32)
+    found = blend_boxes(bases, boxes, attention, spatial_scale=0.25, mask_size=56, interpolation="bilinear")
+    rois = roi_align(bases, boxes, spatial_scale=0.25, output_size=56)
+    np.testing.assert_array_equal(found, blend(rois, attention, interpolation="bilinear"))
+
+
+def test_samples_beyond_the_bases_are_exactly_one_half():
+    bases = np.random.default_rng(0).normal(0, 3, (4, 8, 8)).astype(np.float32)
+    attention = np.random.default_rng(1).normal(0, 3, (1, 4, 2, 2)).astype(np.float32)
+    boxes = np.array([[-64, 0, 32, 32]], np.float32)  # two thirds of it left of the picture
+    found = blend_boxes(bases, boxes, attention, spatial_scale=0.25, mask_size=24, interpolation="bilinear")
+    assert (found[0, :, :15] == 0.5).all()
+    assert (found[0, :, 17:] != 0.5).all()
+
+
+def test_no_boxes_to_blend():
+    nothing = blend_boxes(
+        np.ones((4, 8, 8), np.float32),
+        np.empty((0, 4), np.float32),
+        np.empty((0, 4, 2, 2), np.float32),
+        spatial_scale=0.25,
+        mask_size=8,
+        interpolation="bilinear",
+    )
+    assert nothing.shape == (0, 8, 8)
 
 
 def test_nothing_to_blend():

@@ -80,6 +80,63 @@ def test_equals_a_literal_loop(with_centerness, top_k):
     np.testing.assert_allclose(found.boxes, [one[5] for one in expected], atol=1e-4)
 
 
+@pytest.mark.parametrize("with_centerness", [True, False])
+@pytest.mark.parametrize("threshold", [0.0, 1e-6, 0.05, 0.5, 0.999])
+def test_no_candidate_is_lost_to_the_bar_in_the_logit_domain(with_centerness, threshold):
+    rng = np.random.default_rng(0)
+    level = random_level(rng, 3, 40, 50, spread=6)
+    level.centerness[0, :20] = rng.uniform(-100, 100, (20, 50))
+    # Logits as near to the bar as float32 allows.
+    needed = (
+        threshold * (1 + np.exp(-level.centerness[0].astype(np.float64))) if with_centerness else threshold
+    )
+    with np.errstate(all="ignore"):
+        bar = np.broadcast_to(np.log(needed / (1 - np.float64(needed))), (40, 50)).astype(np.float32)
+    level.cls_logits[1] = np.where(np.isfinite(bar), bar, -1)
+    level.cls_logits[2] = np.nextafter(level.cls_logits[1], np.float32(np.inf))
+    probs, ctr = float32_sigmoid(level.cls_logits), float32_sigmoid(level.centerness)
+    expected = np.count_nonzero((probs * ctr if with_centerness else probs) > threshold)
+    spec = no_suppression(
+        ONE_LEVEL,
+        score_threshold=threshold,
+        threshold_with_centerness=with_centerness,
+        pre_nms_top_k=100_000,
+    )
+    assert len(decode([level], spec)) == expected > 30
+
+
+def float32_sigmoid(logits):
+    """The arithmetic that decides."""
+    return 1 / (1 + np.exp(-np.maximum(logits, np.float32(-80))))
+
+
+def test_channels_last_views_rank_equal_scores_alike():
+    rng = np.random.default_rng(0)
+    levels = [random_level(rng, 3, 6, 8), random_level(rng, 3, 1, 4), random_level(rng, 3, 5, 1)]
+    levels[0].cls_logits[:2, 2] = 3  # equal scores: the order among them counts
+    levels[0].centerness[0, 2] = 1
+    last = [
+        LevelOutputs(
+            *(
+                np.ascontiguousarray(array.transpose(1, 2, 0)).transpose(2, 0, 1)
+                for array in (level.cls_logits, level.box_reg, level.centerness)
+            )
+        )
+        for level in levels
+    ]
+    spec = no_suppression(SPEC, levels=tuple(LevelSpec(name=f"p{n}", stride=8) for n in range(3)))
+    one, other = decode(levels, spec), decode(last, spec)
+    assert len(one) > 20
+    for field in ("boxes", "scores", "classes", "levels", "cells"):
+        np.testing.assert_array_equal(getattr(one, field), getattr(other, field))
+
+
+def test_results_without_detections_are_the_callers_own():
+    found = decode([quiet(3, 4, 4)], ONE_LEVEL)
+    again = decode([quiet(3, 4, 4)], ONE_LEVEL)
+    assert found is not again
+
+
 def test_one_detection_by_hand():
     level = quiet(3, 4, 5)
     level.cls_logits[2, 1, 3] = logit(0.8)

@@ -48,6 +48,26 @@ def test_equals_a_literal_loop(seed):
     assert nms(boxes, scores, classes, threshold, limit) == expected
 
 
+@pytest.mark.parametrize("num_classes", [1, 5])
+@pytest.mark.parametrize("limit", [3, 70, 1000])
+def test_equals_a_literal_loop_beyond_one_block(num_classes, limit):
+    rng = np.random.default_rng(limit)
+    boxes = random_boxes(rng, 700) * 4  # wide apart: many stand
+    boxes[:, 2:] = boxes[:, :2] + rng.uniform(10, 60, (700, 2)).astype(np.float32)
+    scores = (rng.integers(1, 90, 700) / 90).astype(np.float32)  # equal ones on both sides of a block's end
+    classes = rng.integers(0, num_classes, 700)
+    expected = literal_nms(boxes.astype(float), scores, classes, 0.3, limit)
+    assert len(expected) >= min(limit, 90)
+    assert nms(boxes, scores, classes, 0.3, limit) == expected
+
+
+def test_a_long_chain_of_suppressions():
+    # Each overlaps the next one alone: every second one stands.
+    boxes = [[3 * i, 0, 3 * i + 10, 10] for i in range(600)]
+    scores = np.linspace(0.9, 0.1, 600)
+    assert nms(boxes, scores, max_kept=1000) == list(range(0, 600, 2))
+
+
 def test_best_of_two_overlapping_boxes_stays():
     assert nms([[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10]], [0.5, 0.9, 0.3]) == [1, 2]
 

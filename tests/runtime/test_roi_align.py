@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from edgeblend.runtime.roi_align import roi_align
+from edgeblend.runtime.roi_align import CHUNK, roi_align
 
 
 def literal_roi_align(bases, boxes, scale, size):
@@ -84,6 +84,39 @@ def test_degenerate_and_huge_boxes(box):
     bases = np.random.default_rng(0).standard_normal((4, 9, 7)).astype(np.float32)
     found = align(bases, [box], 6, scale=0.25)
     np.testing.assert_allclose(found, literal_roi_align(bases, np.array([box]), 0.25, 6), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (6, 1), (2, 2)])
+def test_bases_of_a_single_row_or_column(size):
+    rng = np.random.default_rng(0)
+    bases = rng.standard_normal((2, *size)).astype(np.float32)
+    boxes = np.array([[0, 0, 1, 1], [-1, -1, 7, 7], [0.2, 3, 5, 3.5], [-20, 0, 30, 1]], np.float32)
+    np.testing.assert_allclose(align(bases, boxes, 7), literal_roi_align(bases, boxes, 1, 7), atol=1e-5)
+
+
+def test_more_boxes_than_are_sampled_at_once():
+    rng = np.random.default_rng(0)
+    bases = rng.standard_normal((3, 30, 40)).astype(np.float32)
+    corner = rng.uniform(-20, 140, (2 * CHUNK + 3, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(1, 120, corner.shape)], axis=1).astype(np.float32)
+    found = align(bases, boxes, 9, scale=0.25)
+    np.testing.assert_allclose(found, literal_roi_align(bases, boxes, 0.25, 9), atol=2e-5)
+    # What a box gives does not depend on the others.
+    for index in (0, CHUNK - 1, CHUNK, 2 * CHUNK + 2):
+        np.testing.assert_array_equal(align(bases, boxes[index : index + 1], 9, scale=0.25)[0], found[index])
+
+
+@pytest.mark.parametrize("num_bases", [1, 2, 5])
+def test_any_number_of_bases(num_bases):
+    bases = np.random.default_rng(0).standard_normal((num_bases, 8, 9)).astype(np.float32)
+    boxes = np.array([[1, 2, 6.5, 7], [-3, -3, 4, 20]], np.float32)
+    np.testing.assert_allclose(align(bases, boxes, 5), literal_roi_align(bases, boxes, 1, 5), atol=1e-5)
+
+
+def test_a_plateau_stays_exactly_flat():
+    # Where probabilities end up at the threshold, one rounding would decide about whole areas.
+    found = align(np.full((1, 9, 9), 0.3, np.float32), [[1.3, 2.1, 6.7, 8.2]], 11)
+    np.testing.assert_array_equal(found, np.float32(0.3))
 
 
 @pytest.mark.parametrize("box", [[-90, 0, -50, 20], [80, 0, 120, 20], [0, 1e7, 20, 2e7]])

@@ -1,0 +1,142 @@
+"""What a frame costs beside its graphs: python benchmarks/overhead.py [--bundle BUNDLE] [--rounds N].
+
+The real-time config at 512x736 with stand-in weights, or a bundle of it. The graphs run as always, but heads
+are replaced by made-up ones (``synthetic_heads.py``), so that a frame has 0, 10 or 100 detections. Whole
+frames (bytes in, 56x56 masks out) and the graphs alone take turns. Prints JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import statistics
+import tempfile
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from in_turns import machine, time_in_turns
+from synthetic_heads import CANVAS, synthetic_outputs
+
+import edgeblend
+from edgeblend.bundle import Bundle
+from edgeblend.manifest import GraphSpec
+from edgeblend.model.stand_in import write_stand_in_checkpoint
+from edgeblend.runtime.backends.base import Array, Session, SessionInfo
+from edgeblend.runtime.sessions import open_sessions
+from edgeblend.runtime.tensors import basis_inputs, detector_inputs, stored
+
+CONFIG = "RT_R_50_4x_bn-head_syncbn_shtw"
+COUNTS = (0, 10, 100)
+GRAPHS = ("detector", "basis")
+"""Of ``Instances.timings_ms``: the time spent in the engine."""
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundle", type=Path, help=f"a bundle of {CONFIG} at {CANVAS}; default: convert one")
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = Bundle.load(args.bundle) if args.bundle else convert(Path(folder))
+        report = {"machine": machine(), "config": CONFIG, "canvas": CANVAS, **measure(bundle, args.rounds)}
+    text = json.dumps(report, indent=2)
+    print(text)
+    if args.out:
+        args.out.write_text(text + "\n")
+
+
+def convert(folder: Path) -> Bundle:
+    """Convert the config with stand-in weights."""
+    checkpoint = write_stand_in_checkpoint(CONFIG, folder / "stand_in.pth", seed=3)
+    return edgeblend.convert(checkpoint, folder / "bundle", config=CONFIG, input_size=CANVAS)
+
+
+def measure(bundle: Bundle, rounds: int) -> dict[str, Any]:
+    """Time whole frames and graphs in turns."""
+    picture = edgeblend.read_image(str(files("edgeblend.converters") / "data" / "coffee.jpg"))
+    frame = np.asarray(cv2.resize(picture, CANVAS[::-1]), np.uint8)
+    sessions = open_sessions(bundle)
+    segmenters = {
+        count: edgeblend.Segmenter.from_sessions(
+            bundle, {**sessions, "detector": Planted(sessions["detector"], bundle.graph("detector"), count)}
+        )
+        for count in COUNTS
+    }
+    for count, segmenter in segmenters.items():
+        assert len(segmenter(frame)) == count
+    detector, basis = bundle.graph("detector"), bundle.graph("basis")
+    canvas = detector_inputs(detector, frame[None])
+
+    def graphs() -> None:
+        outputs = sessions["detector"].run(canvas)
+        sessions["basis"].run(basis_inputs(detector, basis, outputs))
+
+    beside: dict[int, list[float]] = {count: [] for count in COUNTS}
+
+    def whole(count: int) -> None:
+        timings = segmenters[count](frame).timings_ms
+        beside[count].append(sum(value for stage, value in timings.items() if stage not in GRAPHS))
+
+    works = {f"whole_{count}": functools.partial(whole, count) for count in COUNTS}
+    medians = time_in_turns(
+        {"detector": lambda: sessions["detector"].run(canvas), "graphs": graphs, **works}, rounds
+    )
+    info = sessions["detector"].info
+    return {
+        "engine": info.engine,
+        "precision": info.precision,
+        "threads": info.threads,
+        "rounds": rounds,
+        "median_ms": medians,
+        "whole_over_graphs": {
+            count: round(medians[f"whole_{count}"] / medians["graphs"], 3) for count in COUNTS if count
+        },
+        "beside_the_graphs_median_ms": {
+            count: round(statistics.median(values), 2) for count, values in beside.items()
+        },
+        "stages_ms": {
+            count: {name: round(value, 2) for name, value in segmenter(frame).timings_ms.items()}
+            for count, segmenter in segmenters.items()
+        },
+    }
+
+
+class Planted:
+    """A detector that runs, and then says what it was told to."""
+
+    def __init__(self, session: Session, graph: GraphSpec, count: int) -> None:
+        self._session = session
+        made_up = synthetic_outputs(count)
+        by_level = dict(zip([level.name for level in made_up.decode.levels], made_up.levels, strict=True))
+        self._planted = {
+            spec.name: stored(spec, getattr(by_level[spec.level], spec.role)[None])
+            for spec in graph.outputs
+            if spec.level is not None and spec.role in ("cls_logits", "box_reg", "centerness")
+        }
+
+    @property
+    def info(self) -> SessionInfo:
+        """What runs."""
+        return self._session.info
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Run the graph, and replace the heads."""
+        return {**self._session.run(inputs), **self._planted}
+
+    def fork(self) -> Session:
+        """Not needed here."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Leave the session to who opened it."""
+
+
+if __name__ == "__main__":
+    main()
