@@ -11,7 +11,6 @@ from typing import Any
 
 from edgeblend.calibration.machine import this_machine
 
-
 _TURN_MS = 5.0
 """A function's turn, at least: short ones are called several times, or each would find the caches as the
 others left them, and threads of theirs still waiting actively for more to do."""
