@@ -3,7 +3,8 @@
 ``accuracy``: the demo model quantized by both recipes and, as negative controls, calibrated on black frames,
 on twenty copies of one picture, and on pictures with swapped channels; all compared with float32 in one run.
 ``--other FILE`` measures on another labelled set, too. It also quantizes twice and says whether the files are
-the same. ``speed``: the graphs of the real-time config with stand-in weights at 512x736, float32, bfloat16
+the same. ``--only RECIPE`` is one recipe without all that.
+``speed``: the graphs of the real-time config with stand-in weights at 512x736, float32, bfloat16
 where the processor has it, and INT8, in turns. ``memory``: the peak of processes that quantize with more and
 more pictures. Prints JSON; ``--out FILE`` writes it, too.
 """
@@ -49,13 +50,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("accuracy", "speed", "memory", "memory-child"))
     parser.add_argument("--other", type=Path, action="append", default=[], help="COCO file of another set")
+    parser.add_argument("--only", choices=RECIPES, help="one recipe alone (accuracy)")
     parser.add_argument("--rounds", type=int, default=30, help="turns of each graph (speed)")
     parser.add_argument("--pictures", type=int, help="how many to calibrate with (memory-child)")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         measure: dict[str, Callable[[Path], dict[str, Any]]] = {
-            "accuracy": lambda place: accuracy(place, args.other),
+            "accuracy": lambda place: accuracy(place, args.other, args.only),
             "speed": lambda place: speed(place, args.rounds),
             "memory": memory,
             "memory-child": lambda place: memory_child(place, args.pictures),
@@ -80,31 +82,31 @@ def machine() -> dict[str, Any]:
     }
 
 
-def accuracy(folder: Path, others: list[Path]) -> dict[str, Any]:
+def accuracy(folder: Path, others: list[Path], only: str | None) -> dict[str, Any]:
     """Quantize by both recipes and by the negative controls, and compare them with float32."""
+    recipes = RECIPES if only is None else (only,)
     names = (DATA / "classes.txt").read_text().split("\n")[:-1]
     bundle = edgeblend.convert(
         DATA / "model.safetensors", folder / "float32", config=DATA / "config.yaml", class_names=names
     )
     seconds: dict[str, float] = {}
-    for recipe in RECIPES:
+    for recipe in recipes:
         start = time.perf_counter()
         edgeblend.quantize(bundle, folder / recipe, calibration=DATA / "calibration", recipe=recipe)
         seconds[recipe] = round(time.perf_counter() - start, 1)
-    edgeblend.quantize(bundle, folder / "again", calibration=DATA / "calibration")
-    controls = {"black": black(), "copies": copies(), "swapped": swapped()}
+    controls = {} if only else {"black": black(), "copies": copies(), "swapped": swapped()}
     for name, frames in controls.items():
         edgeblend.quantize(bundle, folder / name, calibration=frames)
     found: dict[str, Any] = {}
     for labels in (DATA / "val.json", *others):
-        paths = [folder / name for name in (*RECIPES, *controls)]
+        paths = [folder / name for name in (*recipes, *controls)]
         report = compare(bundle, paths, labels.with_suffix(""), annotations=labels)
         found["shipped" if labels.parent == DATA else labels.stem] = summary(report)
-    return {
-        "seconds": seconds,
-        "same_files_twice": digests(folder / "int8") == digests(folder / "again"),
-        "sets": found,
-    }
+    result: dict[str, Any] = {"seconds": seconds, "sets": found}
+    if only is None:
+        edgeblend.quantize(bundle, folder / "again", calibration=DATA / "calibration")
+        result["same_files_twice"] = digests(folder / "int8") == digests(folder / "again")
+    return result
 
 
 def summary(report: CompareReport) -> dict[str, Any]:

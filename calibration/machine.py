@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from edgeblend.runtime.backends.processor import processor_name
+
 _X86 = {
     "AVX2": {"avx2"},
     "AVX-512": {"avx512f"},
@@ -40,19 +42,6 @@ class Machine:
 def this_machine() -> Machine:
     """Return the machine that this runs on."""
     return Machine(processor_name(), usable_cores(), platform.platform(), platform.python_version())
-
-
-def processor_name() -> str:
-    """Return what the processor calls itself, as far as the system says so."""
-    if sys.platform == "linux":
-        try:
-            with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - a kernel file
-                for line in lines:
-                    if line.startswith("model name"):
-                        return line.partition(":")[2].strip()
-        except OSError:
-            pass
-    return platform.processor() or platform.machine()
 
 
 def usable_cores() -> int:

@@ -69,7 +69,9 @@ def check_engine_options(
 def _engine(bundle: Bundle, name: str) -> Backend:
     """Return the engine that a bundle was made for, or another that opens its format."""
     target = bundle.manifest.target
-    if name == target:
+    if target == "ethos-u" and name == target:
+        name = "tflite"  # whose delegate drives it
+    elif name == target:
         return load_backend(name)
     if name in backend_names():
         engine = load_backend(name)

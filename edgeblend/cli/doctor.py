@@ -8,8 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from edgeblend import __version__
-from edgeblend.calibration.machine import processor_name, usable_cores
+from edgeblend.calibration.machine import usable_cores
 from edgeblend.cli.report import print_json, print_rows
+from edgeblend.runtime.backends.processor import processor_name
 
 _PACKAGES = (
     "numpy",

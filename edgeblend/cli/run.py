@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,12 @@ def add_parser(
         help="masks of objects over the border: as published (default), or geometrically right",
     )
     engine = parser.add_argument_group("engine")
-    engine.add_argument("--device", default="CPU", help="such as CPU, GPU, NPU (default: CPU)")
+    engine.add_argument("--backend", metavar="NAME", help="engine (default: the one that the bundle is for)")
+    engine.add_argument(
+        "--device",
+        default="CPU",
+        help="such as CPU, GPU, NPU, CUDA, or the path of a TFLite delegate (default: CPU)",
+    )
     engine.add_argument(
         "--precision",
         choices=("f32", "bf16", "f16", "engine"),
@@ -66,7 +72,25 @@ def add_parser(
     )
     engine.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the engine's choice)")
     engine.add_argument("--cache-dir", type=Path, metavar="DIR", help="keep compiled graphs here")
+    engine.add_argument(
+        "--property",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="passed to the engine, its provider or its delegate as it is; can be given several times",
+    )
     parser.set_defaults(command=run)
+
+
+def _properties(given: Sequence[str]) -> dict[str, str]:
+    """Return NAME=VALUE as a mapping."""
+    properties = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not name or not equals:
+            raise InputError(f"--property {item}: expected NAME=VALUE")
+        properties[name] = value
+    return properties
 
 
 @dataclass(slots=True)
@@ -92,10 +116,12 @@ def run(args: argparse.Namespace) -> int:
     _check_folder(args.out, overwrite=args.overwrite)
     segmenter = Segmenter.load(
         args.bundle,
+        backend=args.backend,
         device=args.device,
         precision=args.precision,
         threads=args.threads,
         cache_dir=args.cache_dir,
+        properties=_properties(args.property),
         score_threshold=args.score_threshold,
         paste=args.paste,
     )

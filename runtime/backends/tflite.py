@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -23,6 +22,10 @@ import numpy as np
 from edgeblend.errors import EngineError
 from edgeblend.manifest import GraphSpec
 from edgeblend.runtime.backends.base import Array, DeviceInfo, EngineInfo, EngineOptions, SessionInfo
+from edgeblend.runtime.backends.processor import processor_name
+
+FORMATS = ("tflite", "tflite-ethos-u")
+"""What Vela compiled is a TFLite file, too; it runs where a delegate knows its operator."""
 
 _INTERPRETERS = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
 """Package to the name that it is installed by; the first that is there is taken."""
@@ -97,8 +100,13 @@ def open_session(graph: GraphSpec, files: Sequence[Path], options: EngineOptions
     options are the properties; what it does not take runs on the CPU, and ``info`` says so. There is nothing
     to keep in ``cache_dir``.
     """
-    if graph.format != "tflite":
+    if graph.format not in FORMATS:
         raise EngineError(f"TFLite opens graphs of format 'tflite', this one is {graph.format!r}")
+    if graph.format == "tflite-ethos-u" and options.device == "CPU":
+        raise EngineError(
+            "this graph was compiled for an Ethos-U: name its delegate's library as the device, on the board "
+            "that has one; elsewhere run the INT8 TFLite bundle that it was made from"
+        )
     session = model_session(files[0], options)
     try:
         _check_precision(session.info, graph, options)
@@ -146,7 +154,7 @@ def model_session(model: Path | bytes, options: EngineOptions | None = None) -> 
     info = SessionInfo(
         engine=_engine(package),
         device=options.device,
-        device_name=_processor_name() if on_cpu else Path(options.device).name,
+        device_name=processor_name() if on_cpu else Path(options.device).name,
         precision=_precision(interpreter),
         threads=threads,
     )
@@ -157,7 +165,7 @@ def model_session(model: Path | bytes, options: EngineOptions | None = None) -> 
 
 def engine_info() -> EngineInfo:
     """Return the interpreter's version and its one device; what delegates drive does not show before."""
-    return EngineInfo(_engine(_package(None)), (DeviceInfo(_CPU, _processor_name(), ("f32", "int8")),))
+    return EngineInfo(_engine(_package(None)), (DeviceInfo(_CPU, processor_name(), ("f32", "int8")),))
 
 
 def _engine(package: str) -> str:
@@ -288,15 +296,5 @@ def _check_precision(info: SessionInfo, graph: GraphSpec, options: EngineOptions
 
 
 @cache
-def _processor_name() -> str:
-    """Return what the processor calls itself, as far as the system says so."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
-
-
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__

@@ -188,3 +188,16 @@ def test_an_empty_folder_is_taken(place, run_args, cli):
     (place / "out").mkdir()
     cv2.imwrite("black.png", np.zeros((8, 8, 3), np.uint8))
     assert cli(run_args(pictures=["black.png"]))[0] == 0
+
+
+@pytest.mark.parametrize("given", ["threads", "=4", ""])
+def test_a_property_without_a_value(given, tiny, run_args, refused):
+    refused(run_args("--property", given, bundle=tiny), 3, "expected NAME=VALUE")
+
+
+def test_properties_reach_the_engine(tiny_bundle, run_args, refused):
+    refused(run_args("--property", "NO_SUCH_PROPERTY=1", bundle=tiny_bundle.path), 7, "NO_SUCH_PROPERTY")
+
+
+def test_another_engine_is_refused(tiny, run_args, refused):
+    refused(run_args("--backend", "onnxruntime", bundle=tiny), 7, "made for 'openvino', not for 'onnxruntime'")
