@@ -70,8 +70,9 @@ def grown(sizes: Sequence[float], stages: Callable[[Any], Mapping[str, Work]], r
     """Return the median milliseconds of each stage at each size, and the exponents of their growth."""
     series: Series = {}
     for size in sizes:
-        for name, value in time_in_turns(stages(size), rounds).items():
-            series.setdefault(name, []).append(value)
+        # One after the other: what one gives back to the system would be missed by the next.
+        for name, work in stages(size).items():
+            series.setdefault(name, []).append(time_in_turns({name: work}, rounds)[name])
     return {
         "sizes": list(sizes),
         "median_ms": series,

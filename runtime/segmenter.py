@@ -25,10 +25,9 @@ from edgeblend.runtime.attention import (
     read_attention,
 )
 from edgeblend.runtime.backends.base import Array, Precision, Session, SessionInfo
-from edgeblend.runtime.blender import blend
+from edgeblend.runtime.blender import blend_boxes
 from edgeblend.runtime.decode import Detections, LevelOutputs, decode
 from edgeblend.runtime.preprocess import preprocess
-from edgeblend.runtime.roi_align import roi_align
 from edgeblend.runtime.sessions import check_engine_options, open_sessions
 from edgeblend.runtime.stream import stream_frames
 from edgeblend.runtime.tensors import basis_inputs, detector_inputs, outputs_by_role
@@ -321,8 +320,14 @@ class Segmenter:
         bases = outputs_by_role(basis, self._sessions["basis"].run(features))["bases", None]
         watch.lap("basis")
 
-        rois = roi_align(bases, detections.boxes, spatial_scale=1 / spec.blend.basis_stride, output_size=size)
-        probs = blend(rois, attention, interpolation=spec.blend.attention_interpolation)
+        probs = blend_boxes(
+            bases,
+            detections.boxes,
+            attention,
+            spatial_scale=1 / spec.blend.basis_stride,
+            mask_size=size,
+            interpolation=spec.blend.attention_interpolation,
+        )
         watch.lap("blend")
         return probs
 

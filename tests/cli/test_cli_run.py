@@ -200,4 +200,6 @@ def test_properties_reach_the_engine(tiny_bundle, run_args, refused):
 
 
 def test_another_engine_is_refused(tiny, run_args, refused):
-    refused(run_args("--backend", "onnxruntime", bundle=tiny), 7, "made for 'openvino', not for 'onnxruntime'")
+    refused(
+        run_args("--backend", "onnxruntime", bundle=tiny), 7, "made for 'openvino', not for 'onnxruntime'"
+    )
