@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-import litert_torch
 import msgspec
 import torch
 from torch import Tensor
@@ -25,6 +25,13 @@ from edgeblend.converters.tflite_precision import quiet, round_weights
 from edgeblend.errors import ConversionError
 from edgeblend.manifest import GraphPrecision, TensorSpec
 from edgeblend.model.config_schema import ModelConfig, ResNetConfig
+
+_disabled = logging.root.manager.disable
+logging.disable(logging.WARNING)  # packages below it warn of CUDA libraries that they do not find
+try:
+    import litert_torch
+finally:
+    logging.disable(_disabled)
 
 FORMAT = "tflite"
 PRECISIONS: tuple[GraphPrecision, ...] = ("fp32", "fp16", "int8-dynamic")
