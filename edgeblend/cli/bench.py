@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+from edgeblend.cli.engine_options import add_engine_options
 from edgeblend.cli.report import as_text, print_json
 from edgeblend.errors import OutputError
 
@@ -59,15 +60,7 @@ def add_parser(
     output.add_argument("--json", action="store_true", help="print everything as JSON")
     output.add_argument("--html", type=Path, metavar="FILE", help="write one page with charts")
     output.add_argument("--overwrite", action="store_true", help="replace a file that exists")
-    engine = parser.add_argument_group("engine")
-    engine.add_argument("--device", default="CPU", help="such as CPU, GPU, NPU (default: CPU)")
-    engine.add_argument(
-        "--precision",
-        choices=("f32", "bf16", "f16", "engine"),
-        default="f32",
-        help="what graphs are computed in; 'engine' leaves it to the engine (default: f32)",
-    )
-    engine.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the engine's choice)")
+    add_engine_options(parser)
     parser.set_defaults(command=run)
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeblend.cli.engine_options import add_engine_options
 from edgeblend.cli.report import as_text, print_json
 from edgeblend.cli.whole_file import write_atomically
 from edgeblend.errors import InputError, OutputError
@@ -57,20 +58,8 @@ def add_parser(
         default="clipped",
         help="masks of objects over the border: as published (default), or geometrically right",
     )
-    engine = parser.add_argument_group("engine")
+    engine = add_engine_options(parser)
     engine.add_argument("--backend", metavar="NAME", help="engine (default: the one that the bundle is for)")
-    engine.add_argument(
-        "--device",
-        default="CPU",
-        help="such as CPU, GPU, NPU, CUDA, or the path of a TFLite delegate (default: CPU)",
-    )
-    engine.add_argument(
-        "--precision",
-        choices=("f32", "bf16", "f16", "engine"),
-        default="f32",
-        help="what graphs are computed in; 'engine' leaves it to the engine (default: f32)",
-    )
-    engine.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the engine's choice)")
     engine.add_argument("--cache-dir", type=Path, metavar="DIR", help="keep compiled graphs here")
     engine.add_argument(
         "--property",
