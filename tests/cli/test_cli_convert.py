@@ -248,6 +248,7 @@ def test_an_output_under_a_file(model, refused):
 def exported(monkeypatch, bundle):
     """Make exporting quick: graphs come from the finished bundle. Returns what it stands in for."""
     from edgeblend.converters import openvino
+    from edgeblend.converters.exported import ExportedGraph
 
     genuine = openvino.export_graph
 
@@ -255,7 +256,7 @@ def exported(monkeypatch, bundle):
         paths = [folder / f"{graph.part}{suffix}" for suffix in (".xml", ".bin")]
         for path in paths:
             shutil.copy(bundle / path.name, path)
-        return tuple(paths)
+        return ExportedGraph(tuple(paths), graph.inputs, graph.outputs)
 
     monkeypatch.setattr(openvino, "export_graph", export_graph)
     return genuine
@@ -341,3 +342,26 @@ def test_what_converting_needs_is_named(missing, model, process, one_line, tmp_p
     assert missing in done.stderr
     assert "edgeblend[convert]" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--target", "ethos-u", "--config", "R_50_3x"), "--config is not for --target ethos-u"),
+        (("--target", "ethos-u", "--input-size", "64x96"), "--input-size is not for --target ethos-u"),
+        (
+            ("--config", "R_50_3x", "--accelerator", "ethos-u55-64"),
+            "--accelerator is not for --target openvino",
+        ),
+        (("--target", "tflite"), "required: --config"),
+    ],
+)
+def test_options_that_do_not_go_together(options, words, refused):
+    refused(("convert", "model.pth", "--out", "out", *options), 2, words)
+
+
+def test_an_ethos_u_needs_a_tflite_bundle(place, refused):
+    write_tiny_bundle(place / "old")
+    refused(
+        ("convert", "old", "--target", "ethos-u", "--out", "out"), 3, "expected a bundle of target 'tflite'"
+    )

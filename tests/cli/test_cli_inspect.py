@@ -134,3 +134,22 @@ def test_a_bundle_without_torch_and_engine(place, process):
     write_tiny_bundle(place / "tiny")
     done = process(["inspect", "tiny"], blocked=("torch", "yaml", "openvino"))
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_lint_says_that_an_npu_would_take_it(small_bundle, cli):
+    code, stdout, stderr = cli(("inspect", small_bundle.path, "--lint", "npu"))
+    assert (code, stderr) == (0, "")
+    assert "nothing that an Intel NPU is known to refuse" in stdout
+    assert "no NPU was asked" in stdout
+
+
+def test_a_lint_of_open_shapes_has_an_exit_code(cli, tmp_path):
+    from small_bundle import write_small_bundle
+
+    bundle = write_small_bundle(tmp_path / "dynamic", dynamic=True)
+    code, stdout, _ = cli(("inspect", bundle.path, "--lint", "npu"))
+    assert code == 1
+    assert "refused: detector Parameter image" in stdout
+    code, stdout, _ = cli(("inspect", bundle.path, "--lint", "npu", "--json"))
+    report = json.loads(stdout)
+    assert (code, report["refused"]) == (1, True)
