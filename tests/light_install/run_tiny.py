@@ -12,11 +12,21 @@ from edgeblend.calibration.agreement import match_instances
 from edgeblend.results import Instances
 
 
+def agreeing(expected: Instances, found: Instances) -> float:
+    """Return the share of detections that agree, roughly.
+
+    Kernels of another version round integers otherwise, and weights that were never trained amplify it.
+    """
+    pairs = match_instances(expected, found, min_box_iou=0.7, max_score_difference=0.1)
+    return len(pairs) / max(len(expected), len(found))
+
+
 def check(path: Path) -> None:
     """Leave with a message unless the bundle finds what it found there."""
     bundle = Bundle.load(path)
     with edgeblend.Segmenter.load(bundle) as segmenter:
-        found = segmenter(edgeblend.read_image(path.with_suffix(".jpg")))
+        picture = edgeblend.read_image(path.with_suffix(".jpg"))
+        found, mirrored = segmenter(picture), segmenter(np.ascontiguousarray(picture[:, ::-1]))
         engine = segmenter.info.parts["detector"].engine
     kept = dict(np.load(path.with_suffix(".npz")))
     expected = Instances(
@@ -25,10 +35,10 @@ def check(path: Path) -> None:
     if not len(expected):
         sys.exit(f"{path.name}: nothing was detected, so nothing is shown")
     if bundle.graph("detector").precision == "int8":
-        # Another version of an engine may round a few integers otherwise.
-        pairs = match_instances(expected, found, min_box_iou=0.9, max_score_difference=0.05)
-        if len(pairs) < 0.9 * max(len(expected), len(found)):
-            sys.exit(f"{path.name}: {len(pairs)} of {len(expected)} and {len(found)} detections agree")
+        if (share := agreeing(expected, found)) < 0.75:
+            sys.exit(f"{path.name}: {share:.0%} of {len(expected)} and {len(found)} detections agree")
+        if (share := agreeing(expected, mirrored)) >= 0.5:
+            sys.exit(f"{path.name}: this check cannot fail, {share:.0%} agree on a mirrored picture")
     else:
         for name in ("boxes", "scores", "classes", "mask_probs"):
             np.testing.assert_allclose(getattr(found, name), kept[name], rtol=0, atol=1e-3)
