@@ -38,5 +38,6 @@ if quantized:
     picture = edgeblend.read_image(Path(out).with_suffix(".jpg"))
     parts = [picture[top : top + 200, left:] for top in (0, 90, 180) for left in (0, 150)]
     frames = [np.ascontiguousarray(part) for part in parts]
-    edgeblend.quantize(out, quantized[0], calibration=frames)
+    quick = edgeblend.Recipe(name="quick", bias_correction="none")
+    edgeblend.quantize(out, quantized[0], calibration=frames, recipe="int8" if target == "tflite" else quick)
     keep_what_is_found(Path(quantized[0]), coffee)
