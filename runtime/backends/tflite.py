@@ -10,7 +10,6 @@ import ctypes
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -102,7 +101,7 @@ def open_session(graph: GraphSpec, files: Sequence[Path], options: EngineOptions
     """
     if graph.format not in FORMATS:
         raise EngineError(f"TFLite opens graphs of format 'tflite', this one is {graph.format!r}")
-    if graph.format == "tflite-ethos-u" and options.device == "CPU":
+    if graph.format == "tflite-ethos-u" and options.device == _CPU:
         raise EngineError(
             "this graph was compiled for an Ethos-U: name its delegate's library as the device, on the board "
             "that has one; elsewhere run the INT8 TFLite bundle that it was made from"
@@ -295,6 +294,5 @@ def _check_precision(info: SessionInfo, graph: GraphSpec, options: EngineOptions
         )
 
 
-@cache
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
