@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partialmethod
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import onnx
+from nncf.common.graph import NNCFGraph, NNCFNode
 from nncf.onnx.engine import ONNXEngine
 from nncf.quantization.algorithms.bias_correction.algorithm import BiasCorrection, SubgraphData
 from onnx import ModelProto
@@ -206,30 +206,34 @@ def _sound_bias_correction() -> Iterator[None]:
     """Keep two things from going wrong where graphs branch (NNCF 3.4, ONNX Runtime 1.32).
 
     ONNX Runtime fuses a convolution into its sum with another branch, and then misses the convolution's own
-    output, which bias correction looks at. And the part of a graph that is run to correct a layer is
-    given inputs of layers that are not in it.
+    output, which bias correction looks at. And the part of a graph that is run to correct a layer has a
+    tensor as input twice where two layers take it, or as that of a layer which is not in that part.
     """
-    engine, feeds = ONNXEngine.__init__, BiasCorrection._create_feed_dicts
+    engine, prepare = ONNXEngine.__init__, BiasCorrection._prepare_subgraph
 
-    def of_its_own(
-        self: BiasCorrection,
-        model: ModelProto,
-        data: SubgraphData,
-        *rest: Any,  # noqa: ANN401
-    ) -> list[dict[str, Any]]:
-        nodes = {node.name for node in model.graph.node}
-        given = {entry for entry in data.input_ids if entry[0] in nodes}
-        used = {name for node in model.graph.node for name in node.input}
-        for value in [value for value in model.graph.input if value.name not in used]:
-            model.graph.input.remove(value)
-        return list(feeds(self, model, SubgraphData(given, data.output_ids), *rest))
+    def with_each_input_once(
+        self: BiasCorrection, node: NNCFNode, model: ModelProto, graph: NNCFGraph, data: SubgraphData
+    ) -> ModelProto:
+        part: ModelProto = prepare(self, node, model, graph, data)
+        takers = {name: (node.name, at) for node in part.graph.node for at, name in enumerate(node.input)}
+        inputs = {value.name: value for value in part.graph.input if value.name in takers}
+        del part.graph.input[:]
+        part.graph.input.extend(inputs.values())
+        tensors = {(node.name, at): name for node in model.graph.node for at, name in enumerate(node.input)}
+        known, entries = self._collected_stat_inputs_map, set()
+        for name, entry in {tensors[entry]: entry for entry in data.input_ids}.items():
+            if name in inputs:
+                known[takers[name]] = known[entry]
+                entries.add(takers[name])
+        data.input_ids = entries
+        return part
 
     ONNXEngine.__init__ = partialmethod(engine, disabled_optimizers=["ConvAddActivationFusion"])
-    BiasCorrection._create_feed_dicts = of_its_own
+    BiasCorrection._prepare_subgraph = with_each_input_once
     try:
         yield
     finally:
-        ONNXEngine.__init__, BiasCorrection._create_feed_dicts = engine, feeds
+        ONNXEngine.__init__, BiasCorrection._prepare_subgraph = engine, prepare
 
 
 def _session(model: ModelProto) -> OnnxRuntimeSession:
