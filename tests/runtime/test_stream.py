@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -39,6 +38,7 @@ class FakeLane:
 class Work:
     def __init__(self, *, failing=(), held=()):
         self.lanes, self.started, self.sizes = [], [], []
+        self.changed = threading.Condition()
         self.failing = dict(failing)
         self.gates = {number: threading.Event() for number in held}
 
@@ -46,13 +46,19 @@ class Work:
         return FakeLane(self)
 
     def do(self, number, output_size):
-        self.started.append(number)
-        self.sizes.append(output_size)
+        with self.changed:
+            self.started.append(number)
+            self.sizes.append(output_size)
+            self.changed.notify_all()
         if number in self.gates:
             assert self.gates[number].wait(30)
         if number in self.failing:
             raise self.failing[number]
         return number
+
+    def wait_until(self, started):
+        with self.changed:
+            assert self.changed.wait_for(lambda: started(self.started), 30)
 
 
 class Source:
@@ -87,19 +93,14 @@ def test_results_come_in_order(in_flight):
 def test_a_slow_frame_is_waited_for_while_others_go_on():
     work = Work(held=[0])
     stream = stream_frames(work.open, Source(6), in_flight=3)
-    worker = threading.Thread(target=lambda: (wait_for(lambda: len(work.started) == 3), work.gates[0].set()))
+    worker = threading.Thread(
+        target=lambda: (work.wait_until(lambda done: len(done) == 3), work.gates[0].set())
+    )
     worker.start()
     assert next(stream) == 0
     worker.join()
     assert sorted(work.started[:3]) == [0, 1, 2]
     assert list(stream) == [1, 2, 3, 4, 5]
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def test_a_consumer_that_takes_its_time_holds_the_source_back():
@@ -136,7 +137,7 @@ def test_the_first_of_several_errors_by_order_not_by_time():
     work = Work(failing={1: InputError("late"), 2: InputError("early")}, held=[1])
     stream = stream_frames(work.open, Source(10), in_flight=3)
     assert next(stream) == 0
-    wait_for(lambda: 2 in work.started)
+    work.wait_until(lambda done: 2 in done)
     work.gates[1].set()
     with pytest.raises(InputError, match="frame 1: late"):
         next(stream)
