@@ -17,12 +17,18 @@ others left them, and threads of theirs still waiting actively for more to do.""
 
 
 def time_in_turns(
-    functions: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: int = 2
+    functions: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: int = 2, untimed: int = 0
 ) -> dict[str, float]:
-    """Return the median milliseconds of each function's calls; the first ``warm_up`` rounds do not count."""
+    """Return the median milliseconds of each function's calls.
+
+    The first ``warm_up`` rounds do not count, nor do the first ``untimed`` calls of a turn: what is large finds
+    the caches, and the system's idea of what memory is in use, as the others left them.
+    """
     timings: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(warm_up + rounds):
         for name, function in functions.items():
+            for _ in range(untimed):
+                function()
             calls = _turn(function)
             if number >= warm_up:
                 timings[name] += calls

@@ -128,10 +128,7 @@ class Instances:
 
     def rle(self, threshold: float = 0.5) -> list[rle.Rle]:
         """Return masks in COCO's run-length encoding; costs memory for one region at a time."""
-        return [
-            rle.encode_region(mask, top, left, self.frame_size)
-            for top, left, mask in self._regions(threshold)
-        ]
+        return rle.encode_regions(self._regions(threshold), self.frame_size)
 
     def polygons(self, threshold: float = 0.5, *, tolerance: float = 0.0) -> list[list[polygons.Polygon]]:
         """Return each mask's outlines along pixel edges; see ``mask_to_polygons``."""

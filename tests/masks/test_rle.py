@@ -100,3 +100,20 @@ def test_a_region_beyond_the_frame_is_refused():
         rle.encode_region(np.ones((2, 2), bool), 2, 0, (3, 3))
     with pytest.raises(InputError, match="expected a bool mask"):
         rle.encode(np.ones((2, 2), np.uint8))
+
+
+@pytest.mark.parametrize("batch", [1, 40, 10_000])
+def test_many_at_once_are_as_one_by_one(batch, monkeypatch):
+    monkeypatch.setattr(rle, "_BATCH", batch)
+    masks = [mask for mask in MASKS.values() if mask.shape[0] <= 60 and mask.shape[1] <= 60]
+    size = (60, 61)
+    regions = [(60 - mask.shape[0], index, mask) for index, mask in enumerate(masks)]
+    frames = []
+    for top, left, mask in regions:
+        frames.append(np.zeros(size, bool))
+        frames[-1][top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+    assert rle.encode_regions(iter(regions), size) == [reference(frame) for frame in frames]
+
+
+def test_none_are_none():
+    assert rle.encode_regions([], (3, 4)) == []
