@@ -21,8 +21,8 @@ def time_in_turns(
 ) -> dict[str, float]:
     """Return the median milliseconds of each function's calls.
 
-    The first ``warm_up`` rounds do not count, nor do the first ``untimed`` calls of a turn: what is large finds
-    the caches, and the system's idea of what memory is in use, as the others left them.
+    The first ``warm_up`` rounds do not count, nor do the first ``untimed`` calls of a turn: what is large
+    finds the caches, and the system's idea of what memory is in use, as the others left them.
     """
     timings: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(warm_up + rounds):

@@ -28,8 +28,8 @@ class FreshStart:
     """Of a process that opens a bundle, segments a few frames, and does nothing else.
 
     The clock starts in a running interpreter that has NumPy loaded. The bundle's files were read shortly
-    before, so that they come from memory where the system keeps them there. Compiled graphs are kept only where
-    a ``cache_dir`` is given.
+    before, so that they come from memory where the system keeps them there. Compiled graphs are kept only
+    where a ``cache_dir`` is given.
     """
 
     load_s: float
