@@ -59,3 +59,12 @@ def test_loading_comes_first(small_bundle, frames, tmp_path, capsys, monkeypatch
     told = json.loads(capsys.readouterr().out)
     assert (told["load_s"], told["first_result_s"]) == (2.0, 5.0)
     assert set(told) == {"load_s", "first_result_s", "peak_memory"}
+
+
+def test_compiled_graphs_are_kept_where_asked_for(small_bundle, frames, tmp_path):
+    cache = tmp_path / "cache"
+    measure_fresh_start(small_bundle.path, frames, cache_dir=cache)
+    kept = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    assert kept
+    measure_fresh_start(small_bundle.path, frames, cache_dir=cache)
+    assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == kept
