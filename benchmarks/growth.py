@@ -1,7 +1,8 @@
 """How time grows with what a frame holds: python benchmarks/growth.py [--out FILE.json] [--plot FILE.svg].
 
 What comes after the graphs, against the number of detections (0 to 1000), the number of classes (1 to 1000)
-and callers at the same time; preprocessing and masks at frame size, against the frame (0.3 to 8 megapixels).
+and callers at the same time; preprocessing and masks at frame size, against the frame (0.3 to 8 megapixels);
+whole frames of the demo model against the engine's threads.
 For each prints medians in milliseconds and the exponent of growth over the last decade: 1 is linear, below is
 better. ``--plot`` needs matplotlib.
 """
@@ -10,16 +11,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from demo_bundles import convert_demo, validation_pictures
 from in_turns import machine, time_in_turns
 from numpy.typing import NDArray
 from synthetic_heads import BLEND, CANVAS, Synthetic, synthetic_outputs
 
+import edgeblend
+from edgeblend.calibration.machine import usable_cores
 from edgeblend.results import Instances
 from edgeblend.runtime.assemble import assemble
 from edgeblend.runtime.attention import gather_attention
@@ -56,6 +61,7 @@ def main() -> None:
                 MEGAPIXELS, frame_stages, args.rounds
             ),
             "callers at the same time (100 detections)": grown(CALLERS, caller_stages, args.rounds),
+            "threads of the engine": thread_growth(args.rounds),
         },
     }
     text = json.dumps(report, indent=2)
@@ -137,6 +143,20 @@ def caller_stages(callers: int) -> dict[str, Work]:
     return {"8 frames": work}
 
 
+def thread_growth(rounds: int) -> dict[str, Any]:
+    """Return whole frames of the demo model with one thread of the engine up to one for each core."""
+    picture = validation_pictures(1)[0]
+    counts = [1 << power for power in range(usable_cores().bit_length())]
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = convert_demo(Path(folder), "openvino")
+
+        def stages(threads: int) -> dict[str, Work]:
+            segmenter = edgeblend.Segmenter.load(bundle, threads=threads)
+            return {"whole frame": lambda: segmenter(picture)}
+
+        return grown(counts, stages, rounds)
+
+
 def post_process(outputs: Synthetic, frame_size: tuple[int, int]) -> Instances:
     """Return what the runtime makes of the graphs' outputs."""
     found = decode(outputs.levels, outputs.decode)
@@ -174,17 +194,18 @@ def plot(report: Mapping[str, Any], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     plt.rcParams["svg.hashsalt"] = "growth"  # so that the same figures give the same file
-    figure, panels = plt.subplots(1, 4, figsize=(15, 3.8), layout="constrained")
+    figure, panels = plt.subplots(1, len(report["growth"]), figsize=(18, 3.8), layout="constrained")
     for axes, (what, part) in zip(panels, report["growth"].items(), strict=True):
         sizes = np.array(part["sizes"], float)
         drawn = sizes > 0
         for name, values in part["median_ms"].items():
             label = f"{name} ({part['exponents'][name]:.2f})"
             axes.loglog(sizes[drawn], np.array(values)[drawn], marker="o", markersize=3, label=label)
-        longest = max(values[-1] for values in part["median_ms"].values())
-        axes.loglog(
-            sizes[drawn], longest * sizes[drawn] / sizes[-1], color="0.7", linestyle=":", label="linear"
-        )
+        longest = np.array(max(part["median_ms"].values(), key=max))[drawn]
+        # More threads are to take less time, more of anything else may take more.
+        relative = sizes[drawn] / sizes[-1]
+        linear = longest[-1] * relative if longest[-1] > longest[0] else longest[0] * relative[0] / relative
+        axes.loglog(sizes[drawn], linear, color="0.7", linestyle=":", label="linear")
         axes.set(xlabel=what, ylabel="ms")
         axes.set_xticks(sizes[drawn], [f"{size:g}" for size in sizes[drawn]])
         axes.minorticks_off()

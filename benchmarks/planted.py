@@ -17,7 +17,7 @@ class Planted:
     """A session of a detector graph whose heads are replaced by made-up ones after each run."""
 
     def __init__(self, session: Session, graph: GraphSpec, made_up: Synthetic) -> None:
-        self._session = session
+        self._session, self._graph, self._made_up = session, graph, made_up
         by_level = dict(zip([level.name for level in made_up.decode.levels], made_up.levels, strict=True))
         self._planted = {
             spec.name: stored(spec, getattr(by_level[spec.level], spec.role)[None])
@@ -35,16 +35,17 @@ class Planted:
         return {**self._session.run(inputs), **self._planted}
 
     def fork(self) -> Session:
-        """Not needed here."""
-        raise NotImplementedError
+        """Return another one that says the same."""
+        return Planted(self._session.fork(), self._graph, self._made_up)
 
     def close(self) -> None:
-        """Leave the session to who opened it."""
+        """Close the session."""
+        self._session.close()
 
 
 def planted_segmenter(
-    bundle: Bundle, sessions: Mapping[Part, Session], made_up: Synthetic
+    bundle: Bundle, sessions: Mapping[Part, Session], made_up: Synthetic, *, streams: int = 1
 ) -> edgeblend.Segmenter:
     """Return a segmenter over a bundle's sessions that finds what was made up."""
     detector = Planted(sessions["detector"], bundle.graph("detector"), made_up)
-    return edgeblend.Segmenter.from_sessions(bundle, {**sessions, "detector": detector})
+    return edgeblend.Segmenter.from_sessions(bundle, {**sessions, "detector": detector}, streams=streams)

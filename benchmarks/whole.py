@@ -148,8 +148,15 @@ def measure(contestants: Contestants, count: int, frame: Frame, rounds: int) -> 
         name: Pipeline(graph, spec.decode, spec.blend, made_up) for name, graph in contestants.theirs.items()
     }
     for ours, theirs in (("float32", "torch"), ("float32", "float32"), ("int8", "int8")):
-        found = segmenters[ours](frame), pipelines[theirs](frame)
-        check_equal(*found, same_masks=ours == "float32")
+        found = segmenters[ours](frame)
+        check_equal(found, pipelines[theirs](frame), same_masks=ours == "float32")
+    swapped = np.ascontiguousarray(frame[..., ::-1])
+    try:
+        check_equal(segmenters["float32"](swapped), pipelines["float32"](frame))
+    except AssertionError:
+        pass
+    else:
+        raise AssertionError("the check does not notice other masks, those of swapped channels")
     works: dict[str, Work] = {
         **{f"ours_{name}": functools.partial(whole, one, frame) for name, one in segmenters.items()},
         **{f"monolith_{name}": functools.partial(one, frame) for name, one in pipelines.items()},
@@ -169,7 +176,7 @@ def whole(segmenter: edgeblend.Segmenter, frame: Frame) -> np.ndarray:
     return segmenter(frame).masks()
 
 
-def check_equal(instances: edgeblend.Instances, plain: monolith.Masks, *, same_masks: bool) -> None:
+def check_equal(instances: edgeblend.Instances, plain: monolith.Masks, *, same_masks: bool = True) -> None:
     """Assert that both found the same; INT8 bases differ, so that their masks may."""
     assert len(instances) == len(plain.masks), f"{len(instances)} and {len(plain.masks)} detections"
     np.testing.assert_array_equal(instances.classes, plain.found.classes.numpy())
