@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
+import tempfile
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Literal, get_args
@@ -79,6 +82,10 @@ class TrainingOptions:
         return _WEIGHT_DECAYS[self.optimizer] if self.weight_decay is None else self.weight_decay
 
 
+_SOCKET_PATH = {"linux": 107, "darwin": 103}
+"""Bytes of a socket's path at most."""
+
+
 def check_training_options(options: TrainingOptions) -> None:
     """Refuse what cannot be trained with.
 
@@ -115,6 +122,23 @@ def check_training_options(options: TrainingOptions) -> None:
     smallest, largest = augmentation.scales
     if not 0.1 <= smallest <= largest <= 4:
         raise InputError(f"scales are {smallest} to {largest}; expected 0.1 <= smallest <= largest <= 4")
+    if options.workers:
+        _check_temporary_folder()
+
+
+def _check_temporary_folder() -> None:
+    """Refuse a folder whose name is too long for the sockets that workers hand batches over with.
+
+    Python names them ``pymp-XXXXXXXX/listener-XXXXXXXX`` in it. It would say nothing of one that it cannot
+    make, and training would wait for a batch without end.
+    """
+    folder = tempfile.gettempdir()
+    limit = _SOCKET_PATH.get(sys.platform, math.inf) - len("/pymp-XXXXXXXX/listener-XXXXXXXX")
+    if len(os.fsencode(folder)) > limit:
+        raise InputError(
+            f"{folder}: this folder for temporary files has a name of over {limit} bytes, too long for "
+            "sockets of worker processes; set TMPDIR to a shorter one, or train with 0 workers"
+        )
 
 
 def _check_one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -61,10 +61,13 @@ RUN_MAIN = "import sys; from edgeblend.cli import main; sys.exit(main(sys.argv[1
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch) -> Path:
-    """An empty current folder, with the system's temporary folder in it."""
-    place = tmp_path / "place"
-    (place / "temp").mkdir(parents=True)
+def place(tmp_path_factory, monkeypatch) -> Path:
+    """An empty current folder, with the system's temporary folder in it.
+
+    Its name is short, as sockets of worker processes need it.
+    """
+    place = tmp_path_factory.mktemp("place")
+    (place / "temp").mkdir()
     monkeypatch.chdir(place)
     monkeypatch.setattr(tempfile, "tempdir", str(place / "temp"))
     return place

@@ -1,6 +1,11 @@
 """Options, devices and precisions: what is refused, and with which words."""
 
 import math
+import shutil
+import socket
+import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,3 +121,28 @@ def test_a_precision_that_is_asked_for_is_taken():
 def test_float16_on_a_cpu_is_refused():
     with pytest.raises(InputError, match="float16 trains on CUDA only"):
         choose_precision("float16", CPU)
+
+
+@pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="sockets have no paths here")
+def test_a_temporary_folder_with_a_long_name(monkeypatch, tmp_path):
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with pytest.raises(InputError, match="longlong.*TMPDIR.*0 workers"):
+        check_training_options(TrainingOptions(workers=1))
+    check_training_options(TrainingOptions(workers=0))
+
+
+@pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="sockets have no paths here")
+def test_the_longest_name_that_is_allowed_leaves_room_for_a_socket(monkeypatch):
+    base = tempfile.mkdtemp(dir="/tmp")
+    limit = {"linux": 107, "darwin": 103}.get(sys.platform, 200) - 32
+    folder = base + "/" + "x" * (limit - len(base) - 1)
+    Path(folder).mkdir()
+    try:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        check_training_options(TrainingOptions(workers=1))
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(folder + "/l" + "x" * 30)  # as long as Python's own
+    finally:
+        shutil.rmtree(base)
