@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,34 @@ def time_in_turns(
     finds the caches, and the system's idea of what memory is in use, as the others left them.
     """
     timings: dict[str, list[float]] = {name: [] for name in functions}
+    for turns in _rounds(functions, rounds, warm_up, untimed):
+        for name, calls in turns.items():
+            timings[name] += calls
+    return {name: round(statistics.median(values), 3) for name, values in timings.items()}
+
+
+def turns_of(
+    functions: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: int = 2, untimed: int = 0
+) -> dict[str, list[float]]:
+    """Return the median milliseconds of each function's turns, round by round; arguments as above."""
+    turns: dict[str, list[float]] = {name: [] for name in functions}
+    for taken in _rounds(functions, rounds, warm_up, untimed):
+        for name, calls in taken.items():
+            turns[name].append(statistics.median(calls))
+    return turns
+
+
+def _rounds(
+    functions: Mapping[str, Callable[[], object]], rounds: int, warm_up: int, untimed: int
+) -> Iterator[dict[str, list[float]]]:
     for number in range(warm_up + rounds):
+        taken = {}
         for name, function in functions.items():
             for _ in range(untimed):
                 function()
-            calls = _turn(function)
-            if number >= warm_up:
-                timings[name] += calls
-    return {name: round(statistics.median(values), 3) for name, values in timings.items()}
+            taken[name] = _turn(function)
+        if number >= warm_up:
+            yield taken
 
 
 def _turn(function: Callable[[], object]) -> list[float]:

@@ -42,7 +42,7 @@ def assemble(
     """
     scaled = detections.boxes * np.array([*scale, *scale], np.float32)
     height, width = frame_size
-    clipped = np.clip(scaled, 0, np.array([width, height, width, height], np.float32))
+    clipped = np.minimum(np.maximum(scaled, 0), np.array([width, height, width, height], np.float32))
     with_area = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
     # Nearly always all are kept; then nothing is copied.
     kept = slice(None) if with_area.all() else np.flatnonzero(with_area)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +50,7 @@ class Detections:
         )
 
 
+_NO_INDICES = np.empty(0, np.int64)
 _NOTHING = Detections(
     boxes=np.empty((0, 4), np.float32),
     scores=np.empty(0, np.float32),
@@ -90,9 +91,16 @@ def decode(
             f"expected outputs of {len(spec.levels)} levels, got {len(levels)}; rebuild the bundle"
         )
     floor = _floor(spec, score_threshold)
-    parts = [_decode_level(outputs, index, spec, floor) for index, outputs in enumerate(levels)]
+    for outputs, level in zip(levels, spec.levels, strict=True):
+        _check_shapes(outputs, level, spec.num_classes)
+    parts = [
+        _decode_level(outputs, bar, index, spec, floor)
+        for index, (outputs, bar) in enumerate(zip(levels, _bars(levels, spec, floor), strict=True))
+    ]
     # Most levels, and many a frame, have nothing; concatenating one part would only copy it.
-    parts = [part for part in parts if len(part)] or parts[:1]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return _NOTHING.select(_NO_INDICES)  # arrays of the caller's own
     found = parts[0] if len(parts) == 1 else _joined(parts)
     kept = class_wise_nms(
         found.boxes,
@@ -124,10 +132,11 @@ def _floor(spec: DecodeSpec, score_threshold: float | None) -> _Floor:
     return _Floor(class_prob=-1.0, product=score_threshold**2)
 
 
-def _decode_level(outputs: LevelOutputs, index: int, spec: DecodeSpec, floor: _Floor) -> Detections:
+def _decode_level(
+    outputs: LevelOutputs, bar: NDArray[np.float32], index: int, spec: DecodeSpec, floor: _Floor
+) -> Detections:
     level = spec.levels[index]
-    _check_shapes(outputs, level, spec.num_classes)
-    candidates = _candidates(outputs, floor, level)
+    candidates = _candidates(outputs, bar)
     if not len(candidates):
         return _NOTHING
     classes, cells = np.divmod(candidates, outputs.centerness.size)
@@ -148,28 +157,43 @@ def _decode_level(outputs: LevelOutputs, index: int, spec: DecodeSpec, floor: _F
     )
 
 
-def _candidates(outputs: LevelOutputs, floor: _Floor, level: LevelSpec) -> NDArray[np.int64]:
-    """Flat indices into (C, h, w) of all that may pass the floor, and of every NaN, ascending.
+def _candidates(outputs: LevelOutputs, bar: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Flat indices into (C, h, w) of all that exceed their location's bar, and of every NaN, ascending.
 
-    One comparison a logit, against a bar computed once a location; sigmoids are for the few that pass.
+    One comparison a logit; sigmoids are for the few that pass.
     """
-    _check_finite(outputs.centerness, "centerness", level)
-    bar = _bar(outputs.centerness[0], floor)
     by_cell = outputs.cls_logits.transpose(1, 2, 0)
     if by_cell.flags.c_contiguous:  # as engines with channels last give it: read in memory order
-        cells, classes = np.divmod(np.flatnonzero(_exceeds(by_cell, bar[:, :, None])), by_cell.shape[2])
+        cells, classes = np.divmod(_exceeding(by_cell, bar[:, :, None]), by_cell.shape[2])
         return np.sort(classes * bar.size + cells)
-    return np.flatnonzero(_exceeds(outputs.cls_logits, bar))
+    return _exceeding(outputs.cls_logits, bar)
 
 
-def _exceeds(logits: NDArray[np.float32], bar: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _exceeding(logits: NDArray[np.float32], bar: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Flat indices of what exceeds the bar."""
     # "Not below" and not "above": a NaN must come out as a candidate, to be reported.
     below = np.less_equal(logits, bar)
-    return np.logical_not(below, out=below)
+    if below.all():  # as on most levels of most frames
+        return _NO_INDICES
+    return np.flatnonzero(np.logical_not(below, out=below))
+
+
+def _bars(levels: Sequence[LevelOutputs], spec: DecodeSpec, floor: _Floor) -> Iterator[NDArray[np.float32]]:
+    """Yield each level's bar (h, w); made for all of them at once, since there are few locations."""
+    joined = np.concatenate([outputs.centerness.ravel() for outputs in levels])
+    if not np.isfinite(joined).all():
+        for outputs, level in zip(levels, spec.levels, strict=True):
+            _check_finite(outputs.centerness, "centerness", level)
+    bar = _bar(joined, floor)
+    start = 0
+    for outputs in levels:
+        size = outputs.centerness.size
+        yield bar[start : start + size].reshape(outputs.centerness.shape[1:])
+        start += size
 
 
 def _bar(centerness: NDArray[np.float32], floor: _Floor) -> NDArray[np.float32]:
-    """(h, w): what a class logit must exceed at a location, a little loosened.
+    """What a class logit must exceed at a location, a little loosened.
 
     sigmoid(x) * sigmoid(c) > p means sigmoid(x) > p * (1 + exp(-c)).
     """
