@@ -202,10 +202,16 @@ def plot(report: Mapping[str, Any], path: Path) -> None:
             label = f"{name} ({part['exponents'][name]:.2f})"
             axes.loglog(sizes[drawn], np.array(values)[drawn], marker="o", markersize=3, label=label)
         longest = np.array(max(part["median_ms"].values(), key=max))[drawn]
-        # More threads are to take less time, more of anything else may take more.
         relative = sizes[drawn] / sizes[-1]
-        linear = longest[-1] * relative if longest[-1] > longest[0] else longest[0] * relative[0] / relative
-        axes.loglog(sizes[drawn], linear, color="0.7", linestyle=":", label="linear")
+        if longest[-1] > longest[0]:
+            shortest = min(min(np.array(values)[drawn]) for values in part["median_ms"].values())
+            axes.set_ylim(10 ** np.floor(np.log10(shortest)), 10 ** np.ceil(np.log10(longest[-1])))
+            axes.loglog(sizes[drawn], longest[-1] * relative, color="0.7", linestyle=":", label="linear")
+        else:  # more threads are to take less time
+            ideal = longest[0] * relative[0] / relative
+            axes.plot(sizes[drawn], ideal, color="0.7", linestyle=":", label="linear")
+            axes.set_yscale("linear")
+            axes.set_ylim(bottom=0)
         axes.set(xlabel=what, ylabel="ms")
         axes.set_xticks(sizes[drawn], [f"{size:g}" for size in sizes[drawn]])
         axes.minorticks_off()
