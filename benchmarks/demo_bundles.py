@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import edgeblend
 from edgeblend.bundle import Bundle
+from edgeblend.cli.demo_data import find_demo_data
 
-DATA = Path(str(files("edgeblend.demo_data")))
+DEMO = find_demo_data()
 
 
-def convert_demo(folder: Path, target: str) -> Bundle:
+def convert_demo(out: Path, **options: Any) -> Bundle:  # noqa: ANN401 - those of edgeblend.convert
     """Convert the demo model."""
-    names = (DATA / "classes.txt").read_text().split("\n")[:-1]
     return edgeblend.convert(
-        DATA / "model.safetensors",
-        folder / target,
-        config=DATA / "config.yaml",
-        class_names=names,
-        target=target,
+        DEMO.checkpoint, out, config=DEMO.config, class_names=DEMO.class_names, **options
     )
 
 
 def convert_and_quantize_demo(folder: Path, target: str) -> dict[str, Bundle]:
     """Return the demo model as ``float32`` and ``int8``."""
-    float32 = convert_demo(folder, target)
-    int8 = edgeblend.quantize(float32, folder / f"{target}-int8", calibration=DATA / "calibration")
+    float32 = convert_demo(folder / target, target=target)
+    int8 = edgeblend.quantize(float32, folder / f"{target}-int8", calibration=DEMO.calibration)
     return {"float32": float32, "int8": int8}
 
 
 def validation_pictures(count: int) -> list[NDArray[np.uint8]]:
     """Return the first pictures of the validation set, (H, W, 3) uint8 BGR of various sizes."""
-    return [edgeblend.read_image(path) for path in sorted((DATA / "val").glob("*.jpg"))[:count]]
+    paths = sorted(DEMO.validation.with_suffix("").glob("*.jpg"))
+    return [edgeblend.read_image(path) for path in paths[:count]]

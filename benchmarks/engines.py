@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from importlib.resources import files
 from pathlib import Path
+
+from demo_bundles import DEMO, convert_demo
 
 import edgeblend
 from edgeblend.bundle import Bundle
 from edgeblend.cli.compare_text import markdown
 
-DATA = Path(str(files("edgeblend.demo_data")))
 PRECISIONS = {
     "openvino": ("fp32", "fp16"),
     "onnxruntime": ("fp32", "fp16"),
@@ -36,8 +36,8 @@ def main() -> None:
         report = edgeblend.compare(
             reference,
             others,
-            DATA / "val",
-            annotations=DATA / "val.json",
+            DEMO.validation.with_suffix(""),
+            annotations=DEMO.validation,
             limit=args.limit,
             threads=args.threads,
             max_drop=1.0,
@@ -52,21 +52,13 @@ def main() -> None:
 
 def make_bundles(folder: Path) -> list[Bundle]:
     """Convert and quantize; OpenVINO in float32 comes first."""
-    names = (DATA / "classes.txt").read_text().splitlines()
     bundles = []
     for target, precisions in PRECISIONS.items():
         made = [
-            edgeblend.convert(
-                DATA / "model.safetensors",
-                folder / f"{target}-{precision}",
-                config=DATA / "config.yaml",
-                class_names=names,
-                target=target,
-                precision=precision,
-            )
+            convert_demo(folder / f"{target}-{precision}", target=target, precision=precision)
             for precision in precisions
         ]
-        int8 = edgeblend.quantize(made[0], folder / f"{target}-int8", calibration=DATA / "calibration")
+        int8 = edgeblend.quantize(made[0], folder / f"{target}-int8", calibration=DEMO.calibration)
         bundles += [*made, int8]
     return bundles
 

@@ -148,7 +148,7 @@ def thread_growth(rounds: int) -> dict[str, Any]:
     picture = validation_pictures(1)[0]
     counts = [1 << power for power in range(usable_cores().bit_length())]
     with tempfile.TemporaryDirectory() as folder:
-        bundle = convert_demo(Path(folder), "openvino")
+        bundle = convert_demo(Path(folder) / "openvino")
 
         def stages(threads: int) -> dict[str, Work]:
             segmenter = edgeblend.Segmenter.load(bundle, threads=threads)

@@ -17,15 +17,11 @@ others left them, and threads of theirs still waiting actively for more to do.""
 
 
 def time_in_turns(
-    functions: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: int = 2, untimed: int = 0
+    functions: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: int = 2
 ) -> dict[str, float]:
-    """Return the median milliseconds of each function's calls.
-
-    The first ``warm_up`` rounds do not count, nor do the first ``untimed`` calls of a turn: what is large
-    finds the caches, and the system's idea of what memory is in use, as the others left them.
-    """
+    """Return the median milliseconds of each function's calls; the first ``warm_up`` rounds do not count."""
     timings: dict[str, list[float]] = {name: [] for name in functions}
-    for turns in _rounds(functions, rounds, warm_up, untimed):
+    for turns in _rounds(functions, rounds, warm_up, 0):
         for name, calls in turns.items():
             timings[name] += calls
     return {name: round(statistics.median(values), 3) for name, values in timings.items()}
@@ -34,7 +30,11 @@ def time_in_turns(
 def turns_of(
     functions: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: int = 2, untimed: int = 0
 ) -> dict[str, list[float]]:
-    """Return the median milliseconds of each function's turns, round by round; arguments as above."""
+    """Return the median milliseconds of each function's turns, round by round.
+
+    The first ``warm_up`` rounds do not count, nor do the first ``untimed`` calls of a turn: what is large
+    finds the caches, and the system's idea of what memory is in use, as the others left them.
+    """
     turns: dict[str, list[float]] = {name: [] for name in functions}
     for taken in _rounds(functions, rounds, warm_up, untimed):
         for name, calls in taken.items():

@@ -21,12 +21,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from demo_bundles import DEMO, convert_demo
 from numpy.typing import NDArray
 
 import edgeblend
@@ -40,7 +40,6 @@ from edgeblend.runtime.backends.base import Session
 from edgeblend.runtime.sessions import open_sessions
 from edgeblend.runtime.tensors import basis_inputs
 
-DATA = Path(str(files("edgeblend.demo_data")))
 SPEED_CONFIG, SPEED_SIZE = "RT_R_50_4x_bn-head_syncbn_shtw", (512, 736)
 RECIPES = ("int8", "int8-accurate")
 
@@ -85,26 +84,23 @@ def machine() -> dict[str, Any]:
 def accuracy(folder: Path, others: list[Path], only: str | None) -> dict[str, Any]:
     """Quantize by both recipes and by the negative controls, and compare them with float32."""
     recipes = RECIPES if only is None else (only,)
-    names = (DATA / "classes.txt").read_text().split("\n")[:-1]
-    bundle = edgeblend.convert(
-        DATA / "model.safetensors", folder / "float32", config=DATA / "config.yaml", class_names=names
-    )
+    bundle = convert_demo(folder / "float32")
     seconds: dict[str, float] = {}
     for recipe in recipes:
         start = time.perf_counter()
-        edgeblend.quantize(bundle, folder / recipe, calibration=DATA / "calibration", recipe=recipe)
+        edgeblend.quantize(bundle, folder / recipe, calibration=DEMO.calibration, recipe=recipe)
         seconds[recipe] = round(time.perf_counter() - start, 1)
     controls = {} if only else {"black": black(), "copies": copies(), "swapped": swapped()}
     for name, frames in controls.items():
         edgeblend.quantize(bundle, folder / name, calibration=frames)
     found: dict[str, Any] = {}
-    for labels in (DATA / "val.json", *others):
+    for labels in (DEMO.validation, *others):
         paths = [folder / name for name in (*recipes, *controls)]
         report = compare(bundle, paths, labels.with_suffix(""), annotations=labels)
-        found["shipped" if labels.parent == DATA else labels.stem] = summary(report)
+        found["shipped" if labels == DEMO.validation else labels.stem] = summary(report)
     result: dict[str, Any] = {"seconds": seconds, "sets": found}
     if only is None:
-        edgeblend.quantize(bundle, folder / "again", calibration=DATA / "calibration")
+        edgeblend.quantize(bundle, folder / "again", calibration=DEMO.calibration)
         result["same_files_twice"] = digests(folder / "int8") == digests(folder / "again")
     return result
 
@@ -159,7 +155,7 @@ def swapped() -> CalibrationSet:
 
 def pictures() -> list[NDArray[np.uint8]]:
     """Return the shipped calibration pictures."""
-    return [edgeblend.read_image(path) for path in sorted((DATA / "calibration").glob("*.jpg"))]
+    return [edgeblend.read_image(path) for path in sorted(DEMO.calibration.glob("*.jpg"))]
 
 
 def speed(folder: Path, rounds: int) -> dict[str, Any]:
@@ -167,7 +163,7 @@ def speed(folder: Path, rounds: int) -> dict[str, Any]:
     checkpoint = folder / "stand_in.pth"
     write_stand_in_checkpoint(SPEED_CONFIG, checkpoint)
     float32 = edgeblend.convert(checkpoint, folder / "float32", config=SPEED_CONFIG, input_size=SPEED_SIZE)
-    int8 = edgeblend.quantize(float32, folder / "int8", calibration=DATA / "calibration", count=24)
+    int8 = edgeblend.quantize(float32, folder / "int8", calibration=DEMO.calibration, count=24)
     sessions: dict[str, dict[Any, Session]] = {"f32": open_sessions(float32), "int8": open_sessions(int8)}
     try:
         sessions["bf16"] = open_sessions(float32, precision="bf16")
@@ -210,14 +206,7 @@ def memory(folder: Path) -> dict[str, Any]:
 
 def memory_child(folder: Path, count: int) -> dict[str, Any]:
     """Quantize the demo model at 512x512 with so many noise pictures, and return this process's peak."""
-    names = (DATA / "classes.txt").read_text().split("\n")[:-1]
-    bundle = edgeblend.convert(
-        DATA / "model.safetensors",
-        folder / "float32",
-        config=DATA / "config.yaml",
-        class_names=names,
-        input_size=(512, 512),
-    )
+    bundle = convert_demo(folder / "float32", input_size=(512, 512))
     plain = edgeblend.Recipe(name="plain")
     edgeblend.quantize(bundle, folder / "int8", calibration=noise(count), recipe=plain, count=count)
     # Not ru_maxrss, which begins at the peak of the process that this one was started by.

@@ -23,7 +23,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +33,7 @@ import numpy as np
 import onnxruntime
 import openvino
 import torch
+from demo_bundles import DEMO
 from in_turns import machine, turns_of
 from monolith import Frame, Graph, Pipeline
 from planted import planted_segmenter
@@ -109,7 +109,7 @@ def main() -> None:
 
 def pictures() -> list[Frame]:
     """Return the demo model's calibration pictures at the canvas's size."""
-    paths = sorted(Path(str(files("edgeblend.demo_data"))).glob("calibration/*.jpg"))[:CALIBRATION]
+    paths = sorted(DEMO.calibration.glob("*.jpg"))[:CALIBRATION]
     return [np.asarray(cv2.resize(edgeblend.read_image(path), CANVAS[::-1]), np.uint8) for path in paths]
 
 

@@ -62,11 +62,13 @@ def encode_regions(
     """
     texts: list[str] = []
     waiting: list[NDArray[np.int64]] = []
+    count = 0
     for top, left, mask in regions:
         waiting.append(_runs(mask, top, left, frame_size))
-        if sum(map(len, waiting)) >= _BATCH:
+        count += len(waiting[-1])
+        if count >= _BATCH:
             texts += _compress(waiting)
-            waiting = []
+            waiting, count = [], 0
     texts += _compress(waiting)
     return [{"size": list(frame_size), "counts": text} for text in texts]
 
