@@ -17,7 +17,8 @@ import edgeblend
 
 LAYERS = (
     ("edgeblend.errors", "edgeblend.spec", "edgeblend.classes", "edgeblend.manifest", "edgeblend.masks")
-    + ("edgeblend.recipe", "edgeblend.results", "edgeblend.bundle", "edgeblend.demo_data"),
+    + ("edgeblend.recipe", "edgeblend.results", "edgeblend.bundle", "edgeblend.demo_data", "edgeblend.paths")
+    + ("edgeblend.choices", "edgeblend.one_at_a_time", "edgeblend.staging"),
     ("edgeblend.runtime",),
     ("edgeblend.testing",),
     ("edgeblend.calibration",),
@@ -27,7 +28,13 @@ LAYERS = (
 )
 """Lowest first; a module may import its own layer and those below it."""
 
-MODEL_MAY_IMPORT = ("edgeblend.errors", "edgeblend.spec", "edgeblend.model")
+MODEL_MAY_IMPORT = (
+    "edgeblend.errors",
+    "edgeblend.spec",
+    "edgeblend.model",
+    "edgeblend.paths",
+    "edgeblend.choices",
+)
 
 OUTSIDE = {
     "torch": ("edgeblend.model", "edgeblend.converters", "edgeblend.training"),
