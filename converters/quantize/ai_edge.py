@@ -265,9 +265,9 @@ def _opened_alone(calibrated: CalibratedGraph, graph: GraphSpec) -> Iterator[Cal
 def _ranked(model: bytes, calibrated: CalibratedGraph, graph: GraphSpec, items: SizedItems) -> list[str]:
     """Return all layers, those first whose rounding alone leaves the outputs least above the noise."""
     inputs = list(islice(items, 0, None, max(1, len(items) // _RANKED_ON)))[:_RANKED_ON]
-    reference = OpenGraph(graph, model_session(model))
-    expected = [_values(reference, item) for item in inputs]
-    reference.session.close()
+    with contextlib.closing(model_session(model)) as session:
+        reference = OpenGraph(graph, session)
+        expected = [_values(reference, item) for item in inputs]
     noise: dict[str, float] = {}
     with _opened_alone(calibrated, graph) as alone:
         for layer in layer_names(model):
@@ -277,7 +277,7 @@ def _ranked(model: bytes, calibrated: CalibratedGraph, graph: GraphSpec, items: 
                 for key, value in _values(opened, item).items():
                     power = float(np.square(wanted[key], dtype=np.float64).sum()) or 1.0
                     noise[layer] += float(np.square(value - wanted[key], dtype=np.float64).sum()) / power
-    return sorted(noise, key=lambda layer: -noise[layer])
+    return sorted(noise, key=lambda layer: -np.nan_to_num(noise[layer], nan=np.inf))
 
 
 def _values(opened: OpenGraph, item: Mapping[str, Any]) -> dict[Any, Any]:

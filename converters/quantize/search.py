@@ -159,7 +159,8 @@ def open_validation(
     accuracy = None
     if isinstance(pictures, LabelledPictures):
         accuracy = _accuracy(pictures.dataset, expected)
-        if not accuracy.box.ap > 0:  # nan where nothing is labelled
+        # nan where nothing is labelled
+        if not (accuracy.box.ap > 0 and accuracy.mask.ap >= 0):
             raise InputError(
                 f"the float bundle finds none of the objects that {annotations} lists for {len(pictures)} "
                 "pictures, so no drop can be measured on them; are they the labels of these pictures?"
@@ -250,7 +251,7 @@ class Search:
             AccuracyError: it loses more than it may.
         """
         drop, _ = self._validation.drop(made)
-        if drop > self._max_drop:
+        if not drop <= self._max_drop:  # nan is no drop that is allowed
             unit = "points of average precision" if self._validation.accuracy else "points of agreement"
             raise AccuracyError(
                 f"the quantized bundle loses {drop:.2f} {unit}, {self._max_drop:g} are allowed, after "
