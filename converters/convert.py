@@ -10,7 +10,7 @@ import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from edgeblend.bundle import Bundle, check_output, describe_file, stage_bundle
 from edgeblend.converters.draft import ConvertOptions, Precision, check_options, draft_manifest
@@ -188,7 +188,7 @@ def _write_attention(
         return None, AttentionSpec(mode=mode, file=None)
     weights = attention_weights(network)
     file = folder / ATTENTION_FILE
-    save_file(weights, file)
+    file.write_bytes(save(weights))
     return AttentionLayer(**weights), AttentionSpec(mode=mode, file=describe_file(file))
 
 

@@ -17,8 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from edgeblend import paths
 from edgeblend.errors import BundleError, OutputError
+from edgeblend.junk import is_junk
 from edgeblend.manifest import MANIFEST_NAME, FileSpec, GraphSpec, Manifest, Part, decode_manifest
+from edgeblend.staging import Found, check_not_mounted, look_at, stage_folder, staged_files, write_whole
 
 _MANIFEST_LIMIT = 16 << 20  # bytes; a real one has some ten thousand
 _CHUNK = 1 << 20
@@ -99,69 +102,39 @@ def stage_bundle(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     zip file (stored, not compressed: weights do not compress, and it loads faster).
 
     Raises:
-        OutputError: ``out`` exists (or, with ``overwrite``, is something else than a bundle), or
-            cannot be written.
+        OutputError: ``out`` exists (or, with ``overwrite``, is something else than a bundle), cannot be
+            written, or came to be while the block ran.
     """
     out = Path(out)
-    check_output(out, overwrite=overwrite)
-    new_parents = [folder for folder in out.parents if not folder.exists()]  # deepest first
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
-    except OSError as error:
-        _remove_if_empty(new_parents)
-        raise OutputError(f"{out}: cannot be written: {error}") from error
-    try:
-        staged = work / "bundle"
-        staged.mkdir()
-        yield staged
-        _publish(_zip_folder(staged, work / "bundle.zip") if out.suffix == ".zip" else staged, out, work)
-    except OSError as error:  # such as a disk that is full
-        raise OutputError(f"{out}: cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        _remove_if_empty(new_parents)
+    found = check_output(out, overwrite=overwrite)
+    if out.suffix != ".zip":
+        with stage_folder(out, found) as folder:
+            yield folder
+        return
+    with staged_files(out) as folder:
+        yield folder
+        write_whole(out, lambda file: _zip_folder(folder, file), found=found)
 
 
-def check_output(out: Path, *, overwrite: bool) -> None:
-    """Refuse an output path before long work starts.
+def check_output(out: Path, *, overwrite: bool) -> Found:
+    """Refuse an output path before long work starts; returns what is there.
 
     Raises:
         OutputError: as :func:`stage_bundle`.
     """
-    if not (out.exists() or out.is_symlink()):
-        return
+    found = look_at(out)
+    if found.state is None:
+        return found
     if not overwrite:
         raise OutputError(f"{out}: already exists; choose another name, or overwrite it explicitly")
-    empty = out.is_dir() and not any(out.iterdir())
-    if not (empty or (out / MANIFEST_NAME).is_file() or is_zipped_bundle(out)):
+    empty = paths.is_dir(out) and all(is_junk(entry.name) for entry in out.iterdir())
+    if not (empty or paths.is_file(out / MANIFEST_NAME) or is_zipped_bundle(out)):
         raise OutputError(f"{out}: is not a bundle, so it is not overwritten; choose another name")
+    check_not_mounted(out)
+    return found
 
 
-def _remove_if_empty(folders: list[Path]) -> None:
-    """Remove folders, the deepest first, until one has something in it."""
-    for folder in folders:
-        try:
-            folder.rmdir()
-        except FileNotFoundError:
-            continue  # it was never made
-        except OSError:
-            return
-
-
-def _publish(staged: Path, out: Path, work: Path) -> None:
-    replaced = work / "replaced"
-    if out.exists():
-        out.rename(replaced)
-    try:
-        staged.rename(out)
-    except OSError:
-        if replaced.exists():
-            replaced.rename(out)
-        raise
-
-
-def _zip_folder(folder: Path, target: Path) -> Path:
+def _zip_folder(folder: Path, target: Path) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for file in sorted(folder.iterdir()):
             # A fixed date keeps equal bundles equal, byte for byte.
@@ -169,7 +142,6 @@ def _zip_folder(folder: Path, target: Path) -> Path:
             entry.external_attr = 0o644 << 16
             with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as sink:
                 shutil.copyfileobj(source, sink, _CHUNK)
-    return target
 
 
 def _load_folder(path: Path) -> Bundle:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgeblend.cli.engine_options import add_engine_options
 from edgeblend.cli.report import as_text, print_json
-from edgeblend.cli.whole_file import write_atomically
 from edgeblend.errors import InputError, OutputError
+from edgeblend.staging import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -227,7 +227,8 @@ def _write_overlay(path: Path, frame: NDArray[np.uint8], instances: Instances) -
     from edgeblend.cli.overlay import draw
 
     _, data = cv2.imencode(".jpg", draw(frame, instances), [cv2.IMWRITE_JPEG_QUALITY, 92])
-    write_atomically(path, data.tobytes())
+    # Not waited for: what a power cut takes is drawn again in a moment.
+    write_atomically(path, data.tobytes(), durable=False)
 
 
 def _write_coco(out: Path, results: _Results, class_names: tuple[str, ...]) -> None:

@@ -25,43 +25,6 @@ def full(*args, **options):
 # Whole or as before
 
 
-def half_written(path):
-    path.write_text("ha")
-    full()
-
-
-@pytest.mark.parametrize("before", [None, "old"])
-def test_a_full_disk_leaves_what_was_there(tmp_path, before):
-    path = tmp_path / "file.txt"
-    if before is not None:
-        path.write_text(before)
-    with pytest.raises(OutputError, match="file.txt: cannot be written .No space left on device."):
-        files.write_whole(path, half_written)
-    assert names_in(tmp_path) == ([] if before is None else ["file.txt"])
-    assert before is None or path.read_text() == before
-
-
-def test_an_interruption_while_writing_leaves_what_was_there(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-
-    def interrupted(file):
-        file.write_text("ha")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        files.write_whole(path, interrupted)
-    assert names_in(tmp_path) == ["file.txt"] and path.read_text() == "old"
-
-
-def test_what_is_written_takes_the_place_of_what_was_there(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-    (tmp_path / ".file.txt.partial").write_text("left behind by a power cut")
-    files.write_whole(path, lambda file: file.write_text("new"))
-    assert names_in(tmp_path) == ["file.txt"] and path.read_text() == "new"
-
-
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.tensor(0.1)}
 
 
@@ -95,7 +58,7 @@ def test_what_torch_and_safetensors_say_of_a_disk_that_is_full(tmp_path, kind):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
     try:
-        with pytest.raises(OutputError, match="cannot be written .*intact"):
+        with pytest.raises(OutputError, match="cannot be written: .*intact"):
             if kind == "model":
                 files.write_model(path, state)
             else:
@@ -249,6 +212,13 @@ def test_the_state_comes_back(tmp_path):
     read = files.read_last(tmp_path / "last.pt")
     assert read["epoch"] == 3 and read["log"] == content["log"]
     assert torch.equal(read["learner"]["w"]["a.weight"], STATE["a.weight"])
+
+
+def test_what_a_killed_run_left_half_written_goes_when_it_is_resumed(tmp_path):
+    files.write_last(tmp_path / "last.pt", {"epoch": 3})
+    (tmp_path / ".edgeblend-0123abcd").write_text("half of a state")
+    files.read_last(tmp_path / "last.pt")
+    assert names_in(tmp_path) == ["last.pt"]
 
 
 class Runs:
