@@ -127,11 +127,17 @@ def check_output(out: Path, *, overwrite: bool) -> Found:
         return found
     if not overwrite:
         raise OutputError(f"{out}: already exists; choose another name, or overwrite it explicitly")
-    empty = paths.is_dir(out) and all(is_junk(entry.name) for entry in out.iterdir())
-    if not (empty or paths.is_file(out / MANIFEST_NAME) or is_zipped_bundle(out)):
+    if not (_is_empty(out) or paths.is_file(out / MANIFEST_NAME) or is_zipped_bundle(out)):
         raise OutputError(f"{out}: is not a bundle, so it is not overwritten; choose another name")
     check_not_mounted(out)
     return found
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return paths.is_dir(path) and all(is_junk(entry.name) for entry in path.iterdir())
+    except OSError:
+        return False
 
 
 def _zip_folder(folder: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 _UNSUPPORTED = frozenset((errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV))
@@ -44,7 +45,8 @@ def rename_new(source: Path, target: Path) -> None:
             if error.errno not in _NO_LINKS:
                 raise
         else:
-            source.unlink()
+            with suppress(OSError):  # what is left of it is the caller's, who removes what it made
+                source.unlink()
             return
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))

@@ -74,9 +74,7 @@ def check_folder(out: Path, *, listing: str, overwrite: bool) -> Found:
     if out.is_symlink() or not paths.is_dir(out):
         raise OutputError(f"{out}: is not a folder, so it is not overwritten; choose another name")
     check_not_mounted(out)
-    found = (path.relative_to(out) for path in out.rglob("*") if not paths.is_dir(path))
-    names = {path.as_posix() for path in found if not is_junk_path(path.parts)}
-    if foreign := sorted(names - _listed(out / listing)):
+    if foreign := sorted(_files_in(out) - _listed(out / listing)):
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise OutputError(
             f"{out}: holds files that this command did not write ({foreign[0]}{more}), "
@@ -93,6 +91,15 @@ def check_not_mounted(out: Path) -> None:
     """
     if os.path.ismount(out):
         raise OutputError(f"{out}: is a mount point, which cannot be replaced; name a new folder in it")
+
+
+def _files_in(folder: Path) -> set[str]:
+    """Return the relative paths of all files but junk."""
+    try:
+        found = [path.relative_to(folder) for path in folder.rglob("*") if not paths.is_dir(path)]
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    return {path.as_posix() for path in found if not is_junk_path(path.parts)}
 
 
 def _state(path: Path) -> tuple[Any, ...]:

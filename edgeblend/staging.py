@@ -139,15 +139,18 @@ def _replace(staged: Path, out: Path, found: Found) -> bool:
     """Let what is staged take the place of what was found; returns False if that has gone meanwhile.
 
     What was there is removed, or at ``staged`` for the caller to remove. Where the system can exchange names,
-    there is no moment without the one or the other. Elsewhere what was there is moved away first.
+    what was there is looked at once more when nobody else can reach it, and put back if it is another.
+    Elsewhere a file is replaced at once, and a folder is moved away first; a kill then leaves it hidden.
     """
     try:
         if exchange(staged, out):
             if look_at(staged) != found:
                 exchange(staged, out)
                 raise _changed(out, found)
-        else:
+        elif _is_real_folder(staged) or _is_real_folder(out):
             _move_away_and_replace(staged, out, found)
+        else:
+            staged.replace(out)
     except FileNotFoundError:
         return False
     return True

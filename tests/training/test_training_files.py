@@ -1,12 +1,12 @@
 """What a run leaves: files that are whole or what they were, and that others can read."""
 
 import dataclasses
-import errno
 import json
 
 import pytest
 import safetensors.torch
 import torch
+from faults import FAULTS, interrupted, no_permission, no_space, watch
 
 from edgeblend.cli.convert import _class_names
 from edgeblend.errors import CheckpointError, InputError, OutputError
@@ -18,34 +18,47 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def full(*args, **options):
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
 # Whole or as before
 
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.tensor(0.1)}
 
 
-@pytest.mark.parametrize(
-    ("writer", "write"),
-    [
-        ("pathlib.Path.write_bytes", lambda path: files.write_model(path, STATE)),
-        ("torch.save", lambda path: files.write_last(path, {"epoch": 1})),
-        ("pathlib.Path.write_text", lambda path: files.write_classes(path, ["cup"])),
-        ("pathlib.Path.write_text", lambda path: files.write_log(path, [{"epoch": 1}])),
-        ("pathlib.Path.write_text", lambda path: files.write_config(path, {}, 2)),
-        ("os.fsync", lambda path: files.write_model(path, STATE)),
-    ],
-)
-def test_every_file_survives_a_full_disk(tmp_path, monkeypatch, writer, write):
+WRITERS = {
+    "model": lambda path: files.write_model(path, STATE),
+    "last": lambda path: files.write_last(path, {"epoch": 1, "learner": STATE}),
+    "classes": lambda path: files.write_classes(path, ["cup"]),
+    "log": lambda path: files.write_log(path, [{"epoch": 1}]),
+    "config": lambda path: files.write_config(path, {}, 2),
+}
+
+
+@pytest.mark.parametrize("fault", [no_space, no_permission, interrupted])
+@pytest.mark.parametrize("writer", WRITERS)
+def test_any_operation_may_fail_once(tmp_path, monkeypatch, writer, fault):
+    watch(monkeypatch)
     path = tmp_path / "file"
-    path.write_bytes(b"old")
-    monkeypatch.setattr(writer, full)
-    with pytest.raises(OutputError, match="intact"):
-        write(path)
-    assert names_in(tmp_path) == ["file"] and path.read_bytes() == b"old"
+    for _ in range(2):  # the first time libraries open files of their own
+        with FAULTS.armed():
+            WRITERS[writer](path)
+    written, count = path.read_bytes(), len(FAULTS.operations)
+    assert {"open", "fsync", "rename"} <= set(FAULTS.operations)
+    refused = 0
+    for position in range(count):
+        path.write_bytes(b"old")
+        error = None
+        with FAULTS.armed(position, fault):
+            try:
+                WRITERS[writer](path)
+            except (OutputError, KeyboardInterrupt) as caught:
+                error = caught
+        refused += error is not None
+        if isinstance(error, OutputError):
+            assert "what was there before is intact" in str(error) and "\n" not in str(error)
+        expected = {None: [written], KeyboardInterrupt: [b"old", written], OutputError: [b"old"]}
+        assert path.read_bytes() in expected[type(error) if error else None]
+        assert names_in(tmp_path) == ["file"]
+    assert refused >= 3
 
 
 @pytest.mark.parametrize("kind", ["model", "last"])
