@@ -10,6 +10,7 @@ from edgeblend.model.config_build import build_config
 from edgeblend.model.config_file import Setting, read_settings
 from edgeblend.model.config_keys import check_settings
 from edgeblend.model.config_schema import ModelConfig
+from edgeblend.paths import is_dir, is_file
 from edgeblend.spec import BlendSpec, DecodeSpec, LevelSpec, PanopticSpec
 
 __all__ = [
@@ -78,16 +79,16 @@ def named_settings(name_or_path: str | Path) -> dict[str, Setting]:
 def _find(name_or_path: str | Path) -> tuple[Path, str]:
     """The file of a config, and what it is called."""
     path = Path(name_or_path)
-    if path.is_file():
+    if is_file(path):
         return path, path.stem
     name = str(name_or_path)
     if name in NAMED:
         return _FOLDER / f"{name}.yaml", name
-    if path.is_dir():
+    if is_dir(path):
         raise ConfigError(f"The config {name} is a folder; expected a YAML file or a known name.")
-    near = difflib.get_close_matches(name.removesuffix(".yaml"), NAMED, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name[:100].removesuffix(".yaml"), NAMED, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(NAMED)}."
-    raise ConfigError(f"The config {name!r} is neither a file nor a known name; {hint}")
+    raise ConfigError(f"The config {name[:300]!r} is neither a file nor a known name; {hint}")
 
 
 def decode_spec(config: ModelConfig) -> DecodeSpec:
