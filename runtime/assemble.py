@@ -26,6 +26,7 @@ def assemble(
     class_names: tuple[str, ...],
     paste: PasteMode,
     timings_ms: Mapping[str, float] = _NO_TIMINGS,
+    category_ids: tuple[int, ...] = (),
 ) -> Instances:
     """Scale boxes to the frame, clip them, and drop the detections of which nothing is left.
 
@@ -39,6 +40,7 @@ def assemble(
             border object's mask is squeezed by the overhang; ``unclipped`` keeps the geometry and cuts it
             at the frame.
         timings_ms: handed on.
+        category_ids: handed on.
     """
     scaled = detections.boxes * np.array([*scale, *scale], np.float32)
     height, width = frame_size
@@ -56,4 +58,5 @@ def assemble(
         mask_boxes=boxes if paste == "clipped" else scaled[kept],
         frame_size=frame_size,
         timings_ms=timings_ms,
+        category_ids=category_ids,
     )

@@ -254,6 +254,11 @@ class Segmenter:
         """Names of all classes the model knows, by class index."""
         return self._manifest.things
 
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """Category id of each class, as the data set numbers it."""
+        return self._manifest.category_ids
+
     def close(self) -> None:
         """Release the engine's memory; calling the segmenter afterwards is an error."""
         with self._lock:
@@ -296,6 +301,7 @@ class Segmenter:
             class_names=spec.things,
             paste=self._paste,
             timings_ms=watch.timings_ms,
+            category_ids=spec.category_ids,
         )
         watch.lap("assemble")
         return instances

@@ -128,8 +128,9 @@ class _Run:
                 self.say(f"{len(anew)} parameters start anew, for another number of classes: {shown} ...")
         self.learner = self._learner()
         files.make_folder(self.folder)
-        files.write_config(self.folder / files.CONFIG, self.task.settings, len(self.task.data.class_names))
-        files.write_classes(self.folder / files.CLASSES, self.task.data.class_names)
+        data = self.task.data
+        files.write_config(self.folder / files.CONFIG, self.task.settings, len(data.class_names))
+        files.write_classes(self.folder / files.CLASSES, data.class_names, data.category_ids)
         self._save()  # so that a run can be resumed from its first step on
         self.say(self.task.describe())
 
