@@ -87,6 +87,8 @@ def _checked_names(names: object) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str):
             raise InputError(f"class_names: expected names, got {name!r} among them")
+        if len(name.splitlines()) > 1 or "\t" in name:
+            raise InputError(f"class_names: {name!r} has a tab or a line break; a file is given by its path")
     return tuple(names)
 
 

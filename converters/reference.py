@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
 import torch
 
+from edgeblend.choices import check_choice
 from edgeblend.converters.draft import ConvertOptions, check_options, draft_manifest
 from edgeblend.converters.model_classes import ClassNames, read_class_names
 from edgeblend.converters.split import AttentionMode, SplitGraph, attention_weights, split_network
@@ -52,6 +54,7 @@ def torch_segmenter(
     Raises:
         InputError: options that are not valid, or contradict each other.
     """
+    check_choice("paste", paste, get_args(PasteMode))
     options = ConvertOptions(
         target="torch",
         input_size=input_size,

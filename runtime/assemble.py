@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.choices import check_choice
 from edgeblend.results import Instances
 from edgeblend.runtime.decode import Detections
 
@@ -42,6 +43,7 @@ def assemble(
         timings_ms: handed on.
         category_ids: handed on.
     """
+    check_choice("paste", paste, get_args(PasteMode))
     scaled = detections.boxes * np.array([*scale, *scale], np.float32)
     height, width = frame_size
     clipped = np.minimum(np.maximum(scaled, 0), np.array([width, height, width, height], np.float32))

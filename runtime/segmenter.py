@@ -8,12 +8,13 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.bundle import Bundle
+from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 from edgeblend.manifest import Manifest, Part
 from edgeblend.results import Instances
@@ -82,6 +83,7 @@ class Segmenter:
         streams: int = 1,
     ) -> None:
         """Put a segmenter together from open sessions; most callers want :meth:`load`."""
+        _check_options(score_threshold, paste)
         self._manifest = manifest
         self._sessions = dict(sessions)
         self._attention = attention
@@ -358,5 +360,4 @@ def _check_size(size: tuple[int, int]) -> tuple[int, int]:
 def _check_options(score_threshold: float | None, paste: str) -> None:
     if score_threshold is not None and not 0 <= score_threshold < 1:
         raise InputError(f"score_threshold must be at least 0 and below 1, got {score_threshold}")
-    if paste not in ("clipped", "unclipped"):
-        raise InputError(f"unknown paste {paste!r}; choose 'clipped' or 'unclipped'")
+    check_choice("paste", paste, get_args(PasteMode))

@@ -69,6 +69,7 @@ def test_the_same_checkpoint_gives_the_same_manifest(tiny_bundle, convert) -> No
         ({"class_names": ("cup", " ", "table")}, InputError, "a name is empty"),
         ({"class_names": "cup"}, InputError, "cup: no such file; expected class names"),
         ({"class_names": 3}, InputError, "class_names: expected names or the path of a file"),
+        ({"class_names": ("1\tcup", "spoon", "table")}, InputError, "a tab or a line break"),
         ({"class_names": (1, 2, 3)}, InputError, "class_names: expected names, got 1"),
         ({"category_ids": (3, 7)}, InputError, "2 category ids for 3 classes"),
         ({"category_ids": (3, 7, 3)}, InputError, "category id 3 is given more than once"),
