@@ -11,7 +11,8 @@ from pathlib import Path
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.accuracy import count_objects
 from edgeblend.calibration.agreement_totals import JUDGED_SCORE
-from edgeblend.calibration.coco import CocoImage, read_picture
+from edgeblend.calibration.category_notes import category_notes
+from edgeblend.calibration.coco import CocoDataset, CocoImage, read_picture
 from edgeblend.calibration.compare_inputs import load_bundles, path_of, read_pictures, spread
 from edgeblend.calibration.compare_report import (
     BundleFigures,
@@ -141,7 +142,7 @@ def compare(
         judged_score=judged_score,
         sqnr_frames=len(frames),
         machine=this_machine(),
-        notes=pictures.notes,
+        notes=(*pictures.notes, *_category_notes(opened, pictures.labels)),
     )
 
 
@@ -156,6 +157,12 @@ def _allowed_drop(given: float | None, *, labelled: bool) -> float:
 def _classes(bundle: Bundle | BundleError) -> tuple[str, ...]:
     assert isinstance(bundle, Bundle)  # the reference's error was raised
     return bundle.manifest.things
+
+
+def _category_notes(opened: Mapping[str, _Open], labels: CocoDataset | None) -> tuple[str, ...]:
+    if labels is None:
+        return ()
+    return category_notes({name: item.bundle for name, item in opened.items()}, labels)
 
 
 def _measure_memory(

@@ -12,13 +12,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.bundle import Bundle
 from edgeblend.calibration.fresh_process import run_fresh
 from edgeblend.calibration.peak_memory import peak_resident_bytes
+from edgeblend.choices import check_choice
 from edgeblend.errors import EdgeBlendError
 from edgeblend.runtime.backends.base import Precision
 
@@ -42,7 +45,7 @@ class FreshStart:
 
 
 def measure_fresh_start(
-    bundle: Path,
+    bundle: str | Path | Bundle,
     frames: Sequence[NDArray[np.uint8]],
     *,
     device: str = "CPU",
@@ -56,16 +59,18 @@ def measure_fresh_start(
     Raises:
         EngineError: the process failed, with its own last words or its signal.
     """
+    check_choice("precision", precision, get_args(Precision))
     options = ["--device", device, "--precision", precision]
     options += ["--threads", str(threads)] if threads is not None else []
     options += ["--score-threshold", str(score_threshold)] if score_threshold is not None else []
     options += ["--cache-dir", str(cache_dir)] if cache_dir is not None else []
+    where = bundle.path if isinstance(bundle, Bundle) else Path(bundle)
     with tempfile.TemporaryDirectory(prefix="edgeblend-") as folder:
         paths = [Path(folder) / f"{number}.npy" for number in range(len(frames))]
         for path, frame in zip(paths, frames, strict=True):
             np.save(path, frame)
-        arguments = [*options, "--", str(bundle), *map(str, paths)]
-        told = run_fresh("edgeblend.calibration.fresh_start", arguments, bundle=bundle)
+        arguments = [*options, "--", str(where), *map(str, paths)]
+        told = run_fresh("edgeblend.calibration.fresh_start", arguments, bundle=where)
     return msgspec.json.decode(told, type=FreshStart)
 
 

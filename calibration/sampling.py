@@ -24,6 +24,7 @@ from edgeblend.calibration.frames import (
     open_frames,
 )
 from edgeblend.calibration.spool import Spool
+from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 
 NearDuplicates = Literal["drop", "keep"]
@@ -224,11 +225,7 @@ def _check_options(count: int, seed: int, near_duplicates: NearDuplicates) -> No
         raise InputError(f"expected to choose at least 1 frame, got count={count}")
     if seed < 0:
         raise InputError(f"expected a seed of at least 0, got {seed}")
-    if near_duplicates not in get_args(NearDuplicates):
-        raise InputError(
-            f"expected near_duplicates to be one of {', '.join(get_args(NearDuplicates))}, "
-            f"got {near_duplicates!r}"
-        )
+    check_choice("near_duplicates", near_duplicates, get_args(NearDuplicates))
 
 
 def _with_bar(source: FrameSource, progress: bool) -> Iterable[Frame | Unreadable]:

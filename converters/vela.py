@@ -13,11 +13,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from ethosu.vela import __version__
 from ethosu.vela.architecture_features import Accelerator
 
+from edgeblend.choices import check_choice
 from edgeblend.errors import ConversionError, InputError
 
 Strategy = Literal["Performance", "Size"]
@@ -30,6 +31,8 @@ _WARNING = re.compile(
     r"Reason: (?P<reason>.*)$",
     re.MULTILINE,
 )
+_ARENA_IGNORED = "--arena-cache-size is ignored"
+"""What Vela says where only the memory mode, which it reads, could have told."""
 _TABLE = re.compile(r'<table name="(?P<name>\w+)">\s*<!\[CDATA\[\n(?P<rows>.*?)\]\]>', re.DOTALL)
 _ON_CPU = "Passthrough"
 """What Vela calls an operator that it leaves as it is, for the CPU."""
@@ -87,6 +90,7 @@ def check_options(options: VelaOptions) -> None:
             f"unknown accelerator {options.accelerator!r}; Vela {vela_version()} compiles for "
             f"{', '.join(accelerators())}"
         )
+    check_choice("optimise", options.optimise, get_args(Strategy))
     if options.config is not None and not options.config.is_file():
         raise InputError(f"{options.config}: no such file; expected Vela's .ini file of the system")
     if options.config is not None and not (options.system_config and options.memory_mode):
@@ -110,6 +114,11 @@ def compile_tflite(source: Path, folder: Path, options: VelaOptions) -> VelaOutp
         ConversionError: Vela fails on the graph, or reports in another way than it is known to.
     """
     log = _run(source, folder, options)
+    if _ARENA_IGNORED in log:
+        raise ConversionError(
+            "arena_cache_size: Vela ignores it with optimise='Size' in this memory mode, whose SRAM is no "
+            "cache; leave it out, or optimise for 'Performance'"
+        )
     try:
         (summary,) = folder.glob("*_summary_*.csv")
         tables = _tables((folder / f"{source.stem}_debug.xml").read_text(encoding="utf-8"))

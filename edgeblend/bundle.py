@@ -16,8 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
 from edgeblend import paths
+from edgeblend.choices import check_choice
 from edgeblend.errors import BundleError, OutputError
 from edgeblend.junk import is_junk
 from edgeblend.manifest import MANIFEST_NAME, FileSpec, GraphSpec, Manifest, Part, decode_manifest
@@ -70,7 +72,8 @@ class Bundle:
         return tuple(self.file(spec) for spec in self.graph(part).files)
 
     def graph(self, part: Part) -> GraphSpec:
-        """Return what the manifest says of one graph."""
+        """Return what the manifest says of one graph; an InputError if there is no such part."""
+        check_choice("part", part, get_args(Part))
         return self.manifest.graphs[part]
 
 

@@ -11,11 +11,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from edgeblend.classes import category_ids_problem
 from edgeblend.errors import BundleError
 from edgeblend.recipe import Recipe
 from edgeblend.spec import BlendSpec, DecodeSpec, InputSpec, PanopticSpec, Struct
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST_NAME = "manifest.json"
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -210,6 +211,8 @@ class Manifest(Struct, frozen=True):
     input: InputSpec
     things: tuple[str, ...]
     """Class names of instances, by class index."""
+    category_ids: tuple[int, ...]
+    """Category id of each of ``things``, as the data set numbers it; results are written with these."""
     stuff: tuple[str, ...]
     """Class names of a panoptic model's semantic map; empty otherwise."""
     decode: DecodeSpec
@@ -223,6 +226,8 @@ class Manifest(Struct, frozen=True):
     """Of the float graphs, also in a bundle that was quantized from them."""
     quantization: QuantizationSpec | None
     """None for a bundle in float."""
+    notes: tuple[str, ...] = ()
+    """What the conversion assumed because it was not told, one line each."""
 
     @property
     def files(self) -> tuple[FileSpec, ...]:
@@ -282,6 +287,8 @@ def _check_consistency(manifest: Manifest, source: str) -> None:
         problems.append("height and width must both be numbers, or both null")
     if len(manifest.things) != manifest.decode.num_classes:
         problems.append(f"{len(manifest.things)} class names for {manifest.decode.num_classes} classes")
+    if problem := category_ids_problem(manifest.category_ids, len(manifest.things)):
+        problems.append(problem)
     if not manifest.decode.levels:
         problems.append("no pyramid levels")
     if any(graph.precision == "int8" for graph in manifest.graphs.values()) and not manifest.quantization:

@@ -8,12 +8,13 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.bundle import Bundle
+from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 from edgeblend.manifest import Manifest, Part
 from edgeblend.results import Instances
@@ -82,6 +83,7 @@ class Segmenter:
         streams: int = 1,
     ) -> None:
         """Put a segmenter together from open sessions; most callers want :meth:`load`."""
+        _check_options(score_threshold, paste)
         self._manifest = manifest
         self._sessions = dict(sessions)
         self._attention = attention
@@ -254,6 +256,11 @@ class Segmenter:
         """Names of all classes the model knows, by class index."""
         return self._manifest.things
 
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """Category id of each class, as the data set numbers it."""
+        return self._manifest.category_ids
+
     def close(self) -> None:
         """Release the engine's memory; calling the segmenter afterwards is an error."""
         with self._lock:
@@ -296,6 +303,7 @@ class Segmenter:
             class_names=spec.things,
             paste=self._paste,
             timings_ms=watch.timings_ms,
+            category_ids=spec.category_ids,
         )
         watch.lap("assemble")
         return instances
@@ -352,5 +360,4 @@ def _check_size(size: tuple[int, int]) -> tuple[int, int]:
 def _check_options(score_threshold: float | None, paste: str) -> None:
     if score_threshold is not None and not 0 <= score_threshold < 1:
         raise InputError(f"score_threshold must be at least 0 and below 1, got {score_threshold}")
-    if paste not in ("clipped", "unclipped"):
-        raise InputError(f"unknown paste {paste!r}; choose 'clipped' or 'unclipped'")
+    check_choice("paste", paste, get_args(PasteMode))

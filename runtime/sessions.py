@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from edgeblend.bundle import Bundle
+from edgeblend.choices import check_choice
 from edgeblend.errors import EngineError, InputError
 from edgeblend.manifest import Part
 from edgeblend.runtime.backends.base import Backend, EngineOptions, Precision, Session
@@ -54,10 +55,8 @@ def check_engine_options(
     Raises:
         InputError: a precision is unknown, there are no threads or streams, or the cache's folder is a file.
     """
-    known = get_args(Precision)
     for name in precision.values() if isinstance(precision, Mapping) else [precision]:
-        if name not in known:
-            raise InputError(f"unknown precision {name!r}; choose one of {', '.join(known)}")
+        check_choice("precision", name, get_args(Precision))
     if threads is not None and threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}")
     if streams < 1:

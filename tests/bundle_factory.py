@@ -48,6 +48,7 @@ def make_manifest(graphs: dict[Part, GraphSpec], attention: AttentionSpec) -> Ma
         source=SourceSpec(config="tiny", checkpoint="tiny.pth", checkpoint_sha256="0" * 64),
         input=InputSpec(height=32, width=64, min_size=32, max_size=64, pad_value=(104, 116, 124)),
         things=("cat", "dog"),
+        category_ids=(1, 2),
         stuff=(),
         decode=DecodeSpec(
             levels=(LevelSpec(name="p3", stride=8),),

@@ -17,7 +17,7 @@ from edgeblend.converters.opened import OpenGraph, open_graphs
 from edgeblend.converters.quantize.feeds import BasisFeed, DetectorFeed
 from edgeblend.converters.quantize.measure import described, measure_agreement
 from edgeblend.converters.quantize.probe import Probe
-from edgeblend.converters.quantize.request import PARTS, check_request
+from edgeblend.converters.quantize.request import PARTS, check_request, check_sampling
 from edgeblend.converters.quantize.search import Search, open_validation
 from edgeblend.converters.quantize.toolkits import FloatModel, Toolkit
 from edgeblend.errors import AccuracyError, InputError
@@ -79,6 +79,7 @@ def quantize(
         AccuracyError: no choice of layers keeps the drop within ``max_drop``.
         BundleError, OutputError, EngineError, ConversionError: see their messages.
     """
+    check_sampling(calibration, count=(count, DEFAULT_COUNT), seed=(seed, 0), every=(every, None))
     out = Path(out)
     source, recipe, toolkit, models = check_request(
         bundle,

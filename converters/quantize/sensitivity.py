@@ -13,7 +13,7 @@ from edgeblend.converters.opened import open_graphs
 from edgeblend.converters.quantize.feeds import BasisFeed, DetectorFeed
 from edgeblend.converters.quantize.probe import DEFAULT_FRAMES, LayerSensitivity, Probe
 from edgeblend.converters.quantize.recipe_files import check_layer_patterns, load_recipe
-from edgeblend.converters.quantize.request import PARTS, check_source
+from edgeblend.converters.quantize.request import PARTS, check_sampling, check_source
 from edgeblend.converters.quantize.search import open_validation
 from edgeblend.converters.quantize.toolkits import load_toolkit
 from edgeblend.errors import InputError
@@ -49,6 +49,7 @@ def measure_sensitivity(
     """
     if frames < 1:
         raise InputError(f"expected at least 1 frame to compare outputs on, got {frames}")
+    check_sampling(calibration, seed=(seed, 0))
     if images is not None and annotations is None:
         raise InputError("pictures alone do not measure average precision: name their annotations, too")
     source = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from edgeblend.class_list import read_class_list
 from edgeblend.errors import InputError
 
 _PACKAGE = "edgeblend.demo_data"
@@ -19,6 +20,8 @@ class DemoData:
 
     folder: Path
     class_names: tuple[str, ...]
+    category_ids: tuple[int, ...] | None
+    """None where the list of classes has none."""
     shipped: bool
     """Whether they are edgeblend's own, of which more is known than of others."""
 
@@ -73,8 +76,8 @@ def find_demo_data(folder: Path | None = None) -> DemoData:
             else "install edgeblend again, or pass --data"
         )
         raise InputError(f"{what}; {next_step}")
-    names = (folder / "classes.txt").read_text(encoding="utf-8").splitlines()
-    return DemoData(folder, tuple(name.strip() for name in names if name.strip()), shipped=not given)
+    classes = read_class_list(folder / "classes.txt")
+    return DemoData(folder, classes.names, classes.category_ids, shipped=not given)
 
 
 def _installed() -> Path:

@@ -12,7 +12,7 @@ from edgeblend.cli.report import human_bytes, print_json, print_rows
 from edgeblend.errors import EngineError, InputError
 
 if TYPE_CHECKING:
-    from edgeblend.manifest import GraphSpec
+    from edgeblend.manifest import GraphSpec, Manifest
 
 
 def add_parser(
@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         if args.lint is not None:
             return _lint(bundle, as_json=args.json)
         _show_bundle(bundle, as_json=args.json)
+    elif args.lint is not None:
+        raise InputError(f"{path}: --lint looks through bundles, this is none; convert the checkpoint first")
     else:
         _show_checkpoint(path, as_json=args.json)
     return 0
@@ -90,6 +92,8 @@ def _show_bundle(bundle: Bundle, *, as_json: bool) -> None:
             ("target", manifest.target),
             ("canvas", canvas),
             ("classes", _class_summary(manifest.things, manifest.stuff)),
+            *_category_ids(manifest),
+            *(("assumed", note) for note in manifest.notes),
             (
                 "levels",
                 ", ".join(f"{level.name} (stride {level.stride})" for level in manifest.decode.levels),
@@ -118,6 +122,15 @@ def _class_summary(things: tuple[str, ...], stuff: tuple[str, ...]) -> str:
     shown = ", ".join(things[:5]) + (", ..." if len(things) > 5 else "")
     more = f", and {len(stuff)} of stuff" if stuff else ""
     return f"{len(things)} ({shown}){more}"
+
+
+def _category_ids(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return a row with the category ids, unless they are 1 to the number of classes."""
+    ids = manifest.category_ids
+    if ids == tuple(range(1, len(ids) + 1)):
+        return []
+    shown = ", ".join(map(str, ids[:5])) + (", ..." if len(ids) > 5 else "")
+    return [("category ids", shown)]
 
 
 def _show_graph(part: str, graph: GraphSpec) -> None:

@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
             _segment_all(segmenter, paths, results, args)
         finally:
             # Also after an interruption: what was segmented is not lost.
-            _write_coco(args.out, results, segmenter.class_names)
+            _write_coco(args.out, results, segmenter)
         if args.json:
             print_json(
                 {
@@ -231,14 +231,12 @@ def _write_overlay(path: Path, frame: NDArray[np.uint8], instances: Instances) -
     write_atomically(path, data.tobytes(), durable=False)
 
 
-def _write_coco(out: Path, results: _Results, class_names: tuple[str, ...]) -> None:
+def _write_coco(out: Path, results: _Results, segmenter: Segmenter) -> None:
     import msgspec
-
-    from edgeblend.classes import category_ids
 
     categories = [
         {"id": category, "name": name}
-        for category, name in zip(category_ids(class_names), class_names, strict=True)
+        for category, name in zip(segmenter.category_ids, segmenter.class_names, strict=True)
     ]
     document = {"images": results.images, "categories": categories, "annotations": results.annotations}
     write_atomically(out / INSTANCES_FILE, msgspec.json.encode(document))

@@ -3,7 +3,7 @@
 =====================  ======================================================================
 ``model.safetensors``  the averaged weights, of the best evaluated epoch or else of the last
 ``config.yaml``        the config with the number of classes of the data set
-``classes.txt``        class names, one a line
+``classes.txt``        one class per line: its category id, a tab, its name
 ``log.jsonl``          one line an epoch: losses, learning rate, accuracy
 ``last.pt``            everything that resuming needs, after the last whole epoch
 =====================  ======================================================================
@@ -22,6 +22,8 @@ import yaml
 from torch import Tensor
 
 from edgeblend import paths
+from edgeblend.class_list import class_list_text
+from edgeblend.classes import category_ids_problem
 from edgeblend.errors import CheckpointError, InputError, OutputError
 from edgeblend.junk import is_junk
 from edgeblend.model.config_file import Setting
@@ -81,24 +83,28 @@ def write_config(path: Path, settings: Mapping[str, Setting], num_classes: int) 
     write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
-def check_class_names(names: Sequence[str]) -> None:
-    """Refuse names that a text file with one a line cannot hold.
+def check_classes(names: Sequence[str], category_ids: Sequence[int]) -> None:
+    """Refuse names and ids that a text file with a class per line, or a bundle, cannot hold.
 
     Raises:
-        InputError: a name is empty, has a line break in it, or a blank at either end.
+        InputError: a name is empty, has a tab or a line break in it, or a blank at either end; or an id does
+            not fit into 64 bits.
     """
-    wrong = [name for name in names if name.splitlines() != [name] or name.strip() != name]
+    wrong = [name for name in names if name.splitlines() != [name] or name.strip() != name or "\t" in name]
     if wrong:
         shown = ", ".join(map(repr, wrong[:3]))
         raise InputError(
-            f"category names cannot be written one a line: {shown}; rename what is empty, has a line break"
-            " or begins or ends with a blank"
+            f"category names cannot be written one per line: {shown}; rename what is empty, has a tab or a"
+            " line break, or begins or ends with a blank"
         )
+    if problem := category_ids_problem(category_ids, len(names)):
+        raise InputError(f"categories: {problem}; give them other ids")
 
 
-def write_classes(path: Path, names: Sequence[str]) -> None:
-    """Write class names as ``--class-names`` reads them."""
-    write_whole(path, lambda file: file.write_text("".join(f"{name}\n" for name in names), encoding="utf-8"))
+def write_classes(path: Path, names: Sequence[str], category_ids: Sequence[int]) -> None:
+    """Write classes as ``--class-names`` reads them."""
+    text = class_list_text(names, category_ids)
+    write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def write_model(path: Path, state: Mapping[str, Tensor], *, half: bool = False) -> None:

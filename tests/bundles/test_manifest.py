@@ -24,7 +24,7 @@ def test_what_is_written_is_what_is_read(folder: Path) -> None:
 
 def test_an_unknown_schema_version_says_both(folder: Path) -> None:
     edit_manifest(folder, schema_version=7)
-    with pytest.raises(BundleError, match=r"schema version 7 is not .* reads version 3"):
+    with pytest.raises(BundleError, match=r"schema version 7 is not .* reads version 4"):
         Bundle.load(folder)
 
 

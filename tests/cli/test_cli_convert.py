@@ -193,15 +193,15 @@ def test_an_unknown_target(model, refused):
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ("cup,spoon", "expected 3 different class names, got 2"),
+        ("cup,spoon", "the model has 3 classes, got 2 names"),
         ("cup,spoon,table,chair", "got 4"),
-        ("cup,spoon,cup", "different"),
-        ("cup,,table", "different"),
-        ("", "expected 3"),
+        ("cup,spoon,cup", "'cup' is given more than once"),
+        ("cup,,table", "a name is empty"),
+        ("", "got 1 names"),
         ("nowhere.txt", "nowhere.txt: no such file"),
         ("lists/classes", "lists/classes: no such file"),
-        ("folder.txt", "folder.txt: no such file"),
-        ("two.txt", "got 2: cup, spoon"),
+        ("folder.txt", "folder.txt: cannot be read"),
+        ("two.txt", "got 2 names: cup, spoon"),
         ("latin1.txt", "latin1.txt"),
     ],
 )

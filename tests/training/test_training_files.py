@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 from faults import FAULTS, interrupted, no_permission, no_space, watch
 
-from edgeblend.cli.convert import _class_names
+from edgeblend.class_list import ClassList, read_class_list
 from edgeblend.errors import CheckpointError, InputError, OutputError
 from edgeblend.model.config import PUBLISHED, load_config, named_settings
 from edgeblend.training import files
@@ -27,7 +27,7 @@ STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.tensor(0.1)}
 WRITERS = {
     "model": lambda path: files.write_model(path, STATE),
     "last": lambda path: files.write_last(path, {"epoch": 1, "learner": STATE}),
-    "classes": lambda path: files.write_classes(path, ["cup"]),
+    "classes": lambda path: files.write_classes(path, ["cup"], [3]),
     "log": lambda path: files.write_log(path, [{"epoch": 1}]),
     "config": lambda path: files.write_config(path, {}, 2),
 }
@@ -176,17 +176,26 @@ def test_a_section_that_training_does_not_read_may_be_anything(tmp_path):
 # Class names
 
 
-def test_class_names_are_read_as_they_were_written(tmp_path):
+def test_classes_are_read_as_they_were_written(tmp_path):
     names = ["cup", "table spoon", "Tänk, grüner", "杯", "#5", "null"]
-    files.check_class_names(names)
-    files.write_classes(tmp_path / "classes.txt", names)
-    assert _class_names(str(tmp_path / "classes.txt")) == names
+    ids = [7, 0, -3, 2**63 - 1, 12, 5]
+    files.check_classes(names, ids)
+    files.write_classes(tmp_path / "classes.txt", names, ids)
+    assert (tmp_path / "classes.txt").read_text().startswith("7\tcup\n0\ttable spoon\n")
+    assert read_class_list(tmp_path / "classes.txt") == ClassList(tuple(names), tuple(ids))
 
 
-@pytest.mark.parametrize("name", ["", " ", "cup ", "\tcup", "two\nlines", "two\rlines", "a\u2028b", "\n"])
+@pytest.mark.parametrize(
+    "name", ["", " ", "cup ", "\tcup", "two\nlines", "two\rlines", "a\u2028b", "\n", "a\tb"]
+)
 def test_class_names_that_a_list_cannot_hold(name):
-    with pytest.raises(InputError, match="one a line"):
-        files.check_class_names(["spoon", name])
+    with pytest.raises(InputError, match="one per line"):
+        files.check_classes(["spoon", name], [1, 2])
+
+
+def test_a_category_id_that_no_result_can_hold():
+    with pytest.raises(InputError, match="category id 9223372036854775808 does not fit into 64 bits"):
+        files.check_classes(["spoon", "cup"], [1, 2**63])
 
 
 # Weights and state
@@ -202,7 +211,7 @@ def test_every_file_can_be_read_by_those_who_can_read_others(tmp_path):
     (tmp_path / "other").touch()
     files.write_model(tmp_path / "model.safetensors", STATE)
     files.write_last(tmp_path / "last.pt", {})
-    files.write_classes(tmp_path / "classes.txt", ["cup"])
+    files.write_classes(tmp_path / "classes.txt", ["cup"], [3])
     assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
 
 
