@@ -22,7 +22,7 @@ from edgeblend.calibration.frames import Frames
 from edgeblend.calibration.fresh_start import FreshStart, measure_fresh_start
 from edgeblend.calibration.machine import processor_features, this_machine, usable_cores
 from edgeblend.calibration.turns import rotated
-from edgeblend.errors import EdgeBlendError, EngineError, InputError
+from edgeblend.errors import EdgeBlendError, EngineError, InputError, with_text
 from edgeblend.runtime.backends.base import Precision
 from edgeblend.runtime.backends.registry import load_backend
 from edgeblend.runtime.segmenter import Segmenter, SegmenterInfo
@@ -261,7 +261,7 @@ def _naming(bundle: Bundle) -> Iterator[None]:
     except EdgeBlendError as error:
         if str(bundle.path) in str(error):
             raise
-        raise type(error)(f"{bundle.path}: {error}") from error
+        raise with_text(error, f"{bundle.path}: {error}") from error
     except Exception as error:
         raise EngineError(f"{bundle.path}: {type(error).__name__}: {error}") from error
 
