@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeblend.calibration.fresh_process import run_fresh
+from edgeblend.calibration.fresh_process import answer, end_with_parent, run_fresh
 from edgeblend.errors import EdgeBlendError
 from edgeblend.runtime.backends.base import Precision
 
@@ -29,7 +29,7 @@ def measure_peak_memory(
     CPU. None where the system does not tell.
 
     Raises:
-        EngineError: the process failed, with its own last words or its signal.
+        EngineError: the process failed, with its own last words or its signal; or it takes too long.
     """
     options = ["--device", device, "--precision", precision]
     options += ["--threads", str(threads)] if threads is not None else []
@@ -65,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="CPU")
     parser.add_argument("--precision", default="f32")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--parent", type=int, help="process to end with")
     args = parser.parse_args(argv)
+    end_with_parent(args.parent)
     try:
         with Segmenter.load(
             args.bundle, device=args.device, precision=args.precision, threads=args.threads
@@ -76,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(" ".join(str(error).split()), file=sys.stderr)
         return error.exit_code
     peak = peak_resident_bytes()
-    print("unknown" if peak is None else peak)
+    answer("unknown" if peak is None else str(peak))
     return 0
 
 
