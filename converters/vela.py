@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import csv
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -18,6 +16,7 @@ from typing import Literal, get_args
 from ethosu.vela import __version__
 from ethosu.vela.architecture_features import Accelerator
 
+from edgeblend.child_process import run_module
 from edgeblend.choices import check_choice
 from edgeblend.errors import ConversionError, InputError
 
@@ -150,19 +149,12 @@ def _run(source: Path, folder: Path, options: VelaOptions) -> str:
     arguments = [
         str(part) for option, value in wanted.items() if value is not None for part in (option, value)
     ]
-    # -P: a file of the user's called like a module of the standard library must not be imported.
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "ethosu.vela",
-        str(source.resolve()),
-        "--enable-debug-db",
-        *arguments,
-    ]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace", check=False
-    )
+    try:
+        done = run_module("ethosu.vela", [str(source.resolve()), "--enable-debug-db", *arguments], cwd=folder)
+    except TimeoutError as error:
+        raise ConversionError(f"Vela, compiling {source.name} for {options.accelerator}, {error}") from None
+    except OSError as error:
+        raise ConversionError(f"Vela cannot be started: {error}") from error
     if done.returncode != 0:
         raise ConversionError(
             f"Vela cannot compile {source.name} for {options.accelerator}: {_last_words(done.stderr)}"

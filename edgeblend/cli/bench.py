@@ -9,6 +9,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from edgeblend.cli.engine_options import add_engine_options
+from edgeblend.cli.output import show
 from edgeblend.cli.report import as_text, print_json
 from edgeblend.errors import OutputError
 
@@ -115,13 +116,13 @@ def _print(report: BenchReport, args: argparse.Namespace, *, written: bool) -> N
         print_json(as_document(report))
         return
     for line in facts(report):
-        print(fill(as_text(line), _TEXT_WIDTH, subsequent_indent="  "))
+        show(fill(as_text(line), _TEXT_WIDTH, subsequent_indent="  "))
     for line in ("", *terminal_lines(report), ""):
-        print(as_text(line))
+        show(as_text(line))
     for line in explanations(report):
-        print(fill(line, _TEXT_WIDTH, subsequent_indent="  "))
+        show(fill(line, _TEXT_WIDTH, subsequent_indent="  "))
     if written:
-        print(f"\nwritten: {as_text(args.html)}")
+        show(f"\nwritten: {as_text(args.html)}")
 
 
 def _size(text: str) -> tuple[int, int]:

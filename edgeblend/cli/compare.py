@@ -10,6 +10,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from edgeblend.cli.engine_options import add_engine_options
+from edgeblend.cli.output import show
 from edgeblend.cli.report import as_text, print_json
 from edgeblend.errors import AccuracyError, InputError, OutputError
 
@@ -140,11 +141,11 @@ def _print(report: CompareReport, args: argparse.Namespace, written: list[Path])
         print_json(as_document(report))
         return
     for line in (*facts(report), "", *terminal_lines(report)):
-        print(as_text(line))
-    print()
+        show(as_text(line))
+    show()
     for line in explanations(report):
-        print(fill(line, _TEXT_WIDTH, subsequent_indent="  "))
-    print()
-    print(as_text(verdict(report)))
+        show(fill(line, _TEXT_WIDTH, subsequent_indent="  "))
+    show()
+    show(as_text(verdict(report)))
     for path in written:
-        print(f"written: {as_text(path)}")
+        show(f"written: {as_text(path)}")

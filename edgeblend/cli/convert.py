@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeblend import paths
+from edgeblend.cli.output import show, tell
 from edgeblend.cli.report import human_bytes, print_json, print_notes, print_rows
 
 if TYPE_CHECKING:
@@ -146,9 +147,9 @@ def _compile(args: argparse.Namespace) -> int:
         print_json({"bundle": str(bundle.path), "bytes": size, "ethos_u": ethos_u_figures(report)})
         return 0
     print_rows([("bundle", f"{bundle.path} ({human_bytes(size)})")])
-    print()
+    show()
     for line in ethos_u_lines(report):
-        print(line)
+        show(line)
     return 0
 
 
@@ -174,7 +175,7 @@ def _convert(args: argparse.Namespace) -> int:
 
 def _show_step(step: str) -> None:
     if sys.stderr.isatty():
-        print(f"{step} ...", file=sys.stderr)
+        tell(f"{step} ...")
 
 
 def _print_result(bundle: Bundle, *, as_json: bool) -> None:

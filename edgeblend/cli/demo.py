@@ -12,6 +12,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from edgeblend.cli.output import show, tell
 from edgeblend.cli.report import aligned, print_json, print_rows
 from edgeblend.errors import EngineError, InputError
 
@@ -131,7 +132,7 @@ class _Steps:
 
     def _say(self, line: str) -> None:
         if self.shown:
-            print(line, file=sys.stderr, flush=True)
+            tell(line)
 
 
 def _make(
@@ -212,11 +213,11 @@ def _print(report: DemoReport, out: Path) -> None:
     from edgeblend.cli.demo_report import HEADINGS, explanations, table
 
     for line in aligned([HEADINGS, *table(report.measured)]):
-        print(line)
-    print()
+        show(line)
+    show()
     for line in explanations(report):
-        print(fill(line, _TEXT_WIDTH, subsequent_indent="  "))
-    print()
+        show(fill(line, _TEXT_WIDTH, subsequent_indent="  "))
+    show()
     print_rows(
         [
             ("look at", f"{out / PAGE} (in a browser)"),
@@ -225,7 +226,7 @@ def _print(report: DemoReport, out: Path) -> None:
             ("figures", str(out / REPORT)),
         ]
     )
-    print()
+    show()
     for what, command in _next(report, out):
-        print(f"{what}:")
-        print(f"  {command}")
+        show(f"{what}:")
+        show(f"  {command}")

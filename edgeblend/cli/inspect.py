@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeblend.bundle import Bundle, is_zipped_bundle
+from edgeblend.cli.exit_codes import FINDING
 from edgeblend.cli.figures import counted
+from edgeblend.cli.output import show
 from edgeblend.cli.report import human_bytes, print_json, print_rows
 from edgeblend.errors import EngineError, InputError
 
@@ -27,7 +29,9 @@ def add_parser(
     )
     parser.add_argument("path", type=Path, help="bundle (folder or .zip), or checkpoint (.pth, .safetensors)")
     parser.add_argument(
-        "--lint", choices=("npu",), help="also look for what an Intel NPU would refuse of an openvino bundle"
+        "--lint",
+        choices=("npu",),
+        help="look for what an Intel NPU would refuse of an openvino bundle (exit code 12 if something)",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.set_defaults(command=run)
@@ -51,24 +55,24 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lint(bundle: Bundle, *, as_json: bool) -> int:
-    """Show what an Intel NPU would refuse; exit code 1 if there is something."""
+    """Show what an Intel NPU would refuse; an exit code of its own if there is something."""
     import edgeblend
 
     lint = edgeblend.lint_for_npu(bundle)
     if as_json:
         print_json({"path": str(bundle.path), "refused": lint.refused, "lint": lint})
-        return int(lint.refused)
+        return FINDING if lint.refused else 0
     for part, operations in lint.operations.items():
-        print(
+        show(
             f"{part}: {counted(sum(operations.values()), 'operation')} of {counted(len(operations), 'type')}"
         )
     for finding in lint.findings:
-        print(f"{finding.severity}: {finding.graph} {finding.operation} {finding.name}: {finding.reason}")
+        show(f"{finding.severity}: {finding.graph} {finding.operation} {finding.name}: {finding.reason}")
     if not lint.findings:
-        print("nothing that an Intel NPU is known to refuse")
+        show("nothing that an Intel NPU is known to refuse")
     for note in lint.notes:
-        print(f"note: {note}")
-    return int(lint.refused)
+        show(f"note: {note}")
+    return FINDING if lint.refused else 0
 
 
 def _show_bundle(bundle: Bundle, *, as_json: bool) -> None:
@@ -112,7 +116,7 @@ def _show_bundle(bundle: Bundle, *, as_json: bool) -> None:
     if manifest.quantization is not None:
         from edgeblend.cli.quantize import quantization_rows
 
-        print("\nquantized")
+        show("\nquantized")
         print_rows(quantization_rows(manifest.quantization), indent=2)
     for part, graph in manifest.graphs.items():
         _show_graph(part, graph)
@@ -135,7 +139,7 @@ def _category_ids(manifest: Manifest) -> list[tuple[str, str]]:
 
 def _show_graph(part: str, graph: GraphSpec) -> None:
     size = human_bytes(sum(file.size for file in graph.files))
-    print(f"\n{part}: {graph.format}, weights {graph.precision}, {size}")
+    show(f"\n{part}: {graph.format}, weights {graph.precision}, {size}")
     tensors = [(f"in   {spec.name}", f"{spec.layout} {spec.dtype}") for spec in graph.inputs]
     tensors += [(f"out  {spec.name}", f"{spec.layout} {spec.dtype}") for spec in graph.outputs]
     print_rows(tensors, indent=2)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeblend.cli.output import show, tell
 from edgeblend.cli.report import as_text, human_bytes, print_json, print_notes, print_rows
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
 def show_step(step: str) -> None:
     """Say on a terminal what happens now."""
     if sys.stderr.isatty():
-        print(f"{step} ...", file=sys.stderr)
+        tell(f"{step} ...")
 
 
 def quantization_rows(made: QuantizationSpec) -> list[tuple[str, str]]:
@@ -159,10 +160,10 @@ def _print(bundle: Bundle, made: QuantizationSpec, args: argparse.Namespace) -> 
     size = human_bytes(sum(file.size for file in bundle.manifest.files))
     print_rows([("bundle", f"{as_text(bundle.path)} ({size})"), *quantization_rows(made)])
     if made.search is not None:
-        print("\nwhat the search tried")
+        show("\nwhat the search tried")
         print_rows(_steps(made.search), indent=2)
     images = args.images or "PICTURES"
-    print(as_text(f"\nnext: edgeblend compare {args.bundle} {bundle.path} --images {images}"))
+    show(as_text(f"\nnext: edgeblend compare {args.bundle} {bundle.path} --images {images}"))
 
 
 def _steps(search: SearchSpec) -> Iterator[tuple[str, str]]:

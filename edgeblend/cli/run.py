@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeblend.cli.engine_options import add_engine_options
+from edgeblend.cli.output import tell
 from edgeblend.cli.report import as_text, print_json
 from edgeblend.errors import InputError, OutputError
 from edgeblend.staging import write_atomically
@@ -132,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
                 }
             )
     if results.failures:
-        print(f"edgeblend: {len(results.failures)} of {len(paths)} pictures failed", file=sys.stderr)
+        tell(f"edgeblend: {len(results.failures)} of {len(paths)} pictures failed")
         return InputError.exit_code
     return 0
 
@@ -154,7 +154,7 @@ def _segment_all(
             instances = segmenter(frame)
         except InputError as error:
             results.failures.append(as_text(error))
-            print(f"edgeblend: error: {as_text(error)}", file=sys.stderr)
+            tell(f"edgeblend: error: {as_text(error)}")
             continue
         if not args.no_overlays:
             _write_overlay(args.out / "overlays" / names[path], frame, instances)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeblend.cli.output import show
 from edgeblend.cli.quantize import add_calibration, show_step
 from edgeblend.cli.report import aligned, as_text, print_json, print_notes
 
@@ -94,9 +95,9 @@ def run(args: argparse.Namespace) -> int:
         print_json({**report, "notes": [as_text(note) for note in frames.notes]})
         return 0
     for line in aligned(_table(layers)):
-        print(line)
+        show(line)
     if args.html is not None:
-        print(f"\nwritten: {as_text(args.html)}")
+        show(f"\nwritten: {as_text(args.html)}")
     return 0
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeblend.cli.output import tell
 from edgeblend.cli.report import print_json, print_rows
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _train(args: argparse.Namespace) -> TrainingResult:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    tell(line)
 
 
 def _print_result(result: TrainingResult, args: argparse.Namespace) -> None:

@@ -148,8 +148,8 @@ def test_a_lint_of_open_shapes_has_an_exit_code(cli, tmp_path):
 
     bundle = write_small_bundle(tmp_path / "dynamic", dynamic=True)
     code, stdout, _ = cli(("inspect", bundle.path, "--lint", "npu"))
-    assert code == 1
+    assert code == 12
     assert "refused: detector Parameter image" in stdout
     code, stdout, _ = cli(("inspect", bundle.path, "--lint", "npu", "--json"))
     report = json.loads(stdout)
-    assert (code, report["refused"]) == (1, True)
+    assert (code, report["refused"]) == (12, True)
