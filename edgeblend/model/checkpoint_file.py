@@ -14,6 +14,7 @@ from torch import Tensor
 
 from edgeblend.errors import CheckpointError
 from edgeblend.model import checkpoint_advice as advice
+from edgeblend.model.checkpoint_names import listed
 from edgeblend.paths import exists, is_dir, is_file
 
 _ZIP_MAGIC, _PICKLE_MAGIC = b"PK", b"\x80"
@@ -155,7 +156,7 @@ def _read_zip(path: Path) -> object:
 def _other_archive(path: Path, names: list[str]) -> str:
     if names and all(name.endswith(".npy") for name in names):
         return f"{path} holds NumPy arrays; make a checkpoint of them, in Python: {advice.from_arrays(path)}"
-    shown = ", ".join(name[:60] for name in names[:3]) or "nothing"
+    shown = listed(names) or "nothing"
     return (
         f"{path} is not a checkpoint but a zip file (it holds {shown}); unpack it if a checkpoint is in it."
     )

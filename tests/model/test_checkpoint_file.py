@@ -186,7 +186,8 @@ def test_a_zip_file_of_other_things_is_named(tmp_path):
     path = tmp_path / "model.pth"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("manifest.json", "{}")
-    assert "is not a checkpoint but a zip file (it holds manifest.json)" in refusal(path)
+        archive.writestr("line\nbreak", "")
+    assert r"is not a checkpoint but a zip file (it holds manifest.json, line\nbreak)" in refusal(path)
 
 
 @pytest.mark.parametrize("name", ["model.pth", "model.bin"])
