@@ -10,8 +10,9 @@ from edgeblend.bundle import Bundle, is_zipped_bundle
 from edgeblend.cli.exit_codes import FINDING
 from edgeblend.cli.figures import counted
 from edgeblend.cli.output import show
-from edgeblend.cli.report import human_bytes, print_json, print_rows
+from edgeblend.cli.report import human_bytes, print_json, print_notes, print_rows
 from edgeblend.errors import EngineError, InputError
+from edgeblend.paths import exists, is_dir
 
 if TYPE_CHECKING:
     from edgeblend.manifest import GraphSpec, Manifest
@@ -40,9 +41,9 @@ def add_parser(
 def run(args: argparse.Namespace) -> int:
     """Tell a bundle from a checkpoint and show it."""
     path: Path = args.path
-    if not path.exists():
+    if not exists(path):
         raise InputError(f"{path}: no such file or folder")
-    if path.is_dir() or path.suffix == ".zip" or is_zipped_bundle(path):
+    if is_dir(path) or path.suffix == ".zip" or is_zipped_bundle(path):
         bundle = Bundle.load(path)
         if args.lint is not None:
             return _lint(bundle, as_json=args.json)
@@ -161,7 +162,9 @@ def _show_checkpoint(path: Path, *, as_json: bool) -> None:
         "parameters": sum(tensor.numel() for tensor in state.values()),
         "configs": list(configs),
         "tensors": {name: list(tensor.shape) for name, tensor in state.items()},
+        "notes": list(state.notes),
     }
+    print_notes(state.notes)
     if as_json:
         print_json(report)
         return

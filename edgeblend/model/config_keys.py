@@ -22,7 +22,9 @@ BATCH_NORMS = ("FrozenBN", "BN", "SyncBN")
 """Three ways to train a batch norm; at inference they compute the same."""
 
 
-_MOST_CLASSES = 100_000
+_MOST_CLASSES = 20_000
+"""Counts have an upper limit, several times what anybody trains, so that a digit too many takes no memory."""
+
 _MOST_LITERAL = 1000
 """Characters of a value that is read as a Python literal."""
 
@@ -30,7 +32,7 @@ _MOST_FLOAT = 1e300
 """Not infinite, and what Python's larger integers can be compared with."""
 
 _MOST_PROBLEMS = 20
-"""Problems that an error names; it counts the rest."""
+"""Problems that an error names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,11 @@ def _size(default: int) -> Key:
 
 
 def _channels(default: int) -> Key:
-    return _count(default, at_most=8_192)
+    return _count(default, at_most=2_048)
 
 
 def _convs(default: int) -> Key:
-    return _count(default, at_least=0, at_most=64)
+    return _count(default, at_least=0, at_most=16)
 
 
 def _fraction(default: float) -> Key:

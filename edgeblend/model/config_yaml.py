@@ -94,4 +94,5 @@ def _check_tag(event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
 
 
 def _refusal(problem: str, where: yaml.Event | yaml.Node) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=where.start_mark)
+    mark: Any = where.start_mark  # of libyaml or of PyYAML itself
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)

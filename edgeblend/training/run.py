@@ -132,7 +132,7 @@ class _Run:
                     " from random weights; give a checkpoint to fine-tune instead"
                 )
         elif weights is not None:
-            anew = start_from(self.training, Path(weights))
+            anew = start_from(self.training, Path(weights), say=self.say)
             if anew:
                 shown = ", ".join(anew[:_ANNOUNCED])
                 self.note(f"{len(anew)} parameters start anew, for another number of classes: {shown} ...")

@@ -52,6 +52,22 @@ def test_a_checkpoint(model, place, cli):
     assert "15.6 million values" in stdout
 
 
+def test_how_a_checkpoint_was_read_is_said(model, place, cli):
+    import torch
+
+    state = {f"module.{name}": torch.from_numpy(value) for name, value in model.state.items()}
+    torch.save({"model": state}, place / "wrapped.pth")
+    code, stdout, stderr = cli(["inspect", "wrapped.pth"])
+    assert (code, stderr) == (0, "edgeblend: note: names are read without 'module'\n")
+    assert "15.6 million values" in stdout
+    stdout = cli(["inspect", "wrapped.pth", "--json"])[1]
+    assert json.loads(stdout)["notes"] == ["names are read without 'module'"]
+
+
+def test_a_name_that_no_system_takes(refused):
+    refused(["inspect", "A" * 300], 3, "no such file or folder")
+
+
 def test_a_checkpoint_as_json(model, cli_json):
     report = cli_json(["inspect", model.checkpoint])
     assert (report["kind"], report["configs"]) == ("checkpoint", [])

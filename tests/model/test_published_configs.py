@@ -12,8 +12,16 @@ import yaml
 
 from edgeblend.errors import ConfigError
 from edgeblend.model.blendmask import expected_shapes
-from edgeblend.model.config import PUBLISHED, blend_spec, decode_spec, load_config, panoptic_spec
+from edgeblend.model.config import (
+    PUBLISHED,
+    blend_spec,
+    decode_spec,
+    load_config,
+    named_settings,
+    panoptic_spec,
+)
 from edgeblend.model.config_schema import ModelConfig
+from edgeblend.training.files import write_config
 
 FACTS = Path(__file__).parents[1] / "data" / "config_keys.json"
 
@@ -127,6 +135,13 @@ def test_what_switches_another_network_on_is_named(tmp_path, key, value):
     path = write_dump("R_50_3x", tmp_path, **{key: value})
     with pytest.raises(ConfigError, match=rf"config\.yaml:\d+: {key} is {value!r}; supported: "):
         load_config(path)
+
+
+def test_training_writes_a_dump_as_a_config_that_loads(tmp_path):
+    settings = named_settings(write_dump("R_50_3x", tmp_path))
+    write_config(tmp_path / "trained.yaml", settings, 5)
+    trained = load_config(tmp_path / "trained.yaml")
+    assert (trained.fcos.num_classes, trained.input.max_size) == (5, 1333)
 
 
 def test_a_typo_in_a_dump_is_named(tmp_path):
