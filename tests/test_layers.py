@@ -19,7 +19,8 @@ LAYERS = (
     ("edgeblend.errors", "edgeblend.spec", "edgeblend.classes", "edgeblend.manifest", "edgeblend.masks")
     + ("edgeblend.recipe", "edgeblend.results", "edgeblend.bundle", "edgeblend.demo_data", "edgeblend.paths")
     + ("edgeblend.choices", "edgeblend.one_at_a_time", "edgeblend.staging")
-    + ("edgeblend.junk", "edgeblend.renaming", "edgeblend.write_errors", "edgeblend.replaceable"),
+    + ("edgeblend.junk", "edgeblend.renaming", "edgeblend.write_errors", "edgeblend.replaceable")
+    + ("edgeblend.manifest_checks", "edgeblend.manifest_schema", "edgeblend.zipped"),
     ("edgeblend.runtime",),
     ("edgeblend.testing",),
     ("edgeblend.calibration",),

@@ -101,7 +101,7 @@ def test_no_detections():
 
 def test_a_layer_of_other_channels_is_refused():
     layer = random_layer(np.random.default_rng(0), 4)
-    with pytest.raises(InputError, match=r"expected attention weight \(45, 18\), got \(36, 18\)"):
+    with pytest.raises(BundleError, match=r"expected attention weight \(45, 18\), got \(36, 18\)"):
         gather_attention([np.zeros((5, 4, 4), np.float32)], at([0], [(0, 0)]), layer, SPEC)
 
 
@@ -114,7 +114,7 @@ def test_loading(tmp_path):
     layer = random_layer(np.random.default_rng(0), 2)
     path = tmp_path / "attention.safetensors"
     save_file({"weight": layer.weight, "bias": layer.bias}, path)
-    loaded = load_attention(path)
+    loaded = load_attention(path, SPEC)
     np.testing.assert_array_equal(loaded.weight, layer.weight)
     np.testing.assert_array_equal(loaded.bias, layer.bias)
 
@@ -127,4 +127,4 @@ def test_loading_something_else_is_an_error(tmp_path, content):
     elif content is not None:
         save_file(content, path)
     with pytest.raises(BundleError, match="expected an attention layer"):
-        load_attention(path)
+        load_attention(path, SPEC)
