@@ -248,7 +248,7 @@ class Manifest(Struct, frozen=True):
 
 
 class _Version(msgspec.Struct):
-    schema_version: int
+    schema_version: Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
