@@ -7,13 +7,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, get_args
 
+import msgspec
+
 from edgeblend.choices import check_choice
 from edgeblend.class_list import ClassList
 from edgeblend.converters.model_classes import choose_classes
 from edgeblend.converters.split import AttentionMode
 from edgeblend.converters.verify import TOLERANCES
-from edgeblend.errors import InputError
+from edgeblend.errors import ConfigError, InputError
 from edgeblend.manifest import SCHEMA_VERSION, AttentionSpec, Manifest, SourceSpec, VerificationSpec
+from edgeblend.manifest_checks import canvas_problems
 from edgeblend.model.config import ModelConfig, blend_spec, decode_spec, panoptic_spec
 from edgeblend.spec import InputSpec
 
@@ -65,10 +68,10 @@ def draft_manifest(config: ModelConfig, name: str, checkpoint: Path, options: Co
 
     Raises:
         InputError: the class names do not fit the model, or are needed and missing.
-        ConfigError: the semantic classes are not COCO's.
+        ConfigError: the semantic classes are not COCO's, or a value is larger than bundles take.
     """
     classes = choose_classes(config, options.classes)
-    return Manifest(
+    draft = Manifest(
         schema_version=SCHEMA_VERSION,
         target=options.target,
         source=SourceSpec(
@@ -97,6 +100,22 @@ def draft_manifest(config: ModelConfig, name: str, checkpoint: Path, options: Co
         quantization=None,
         notes=classes.notes,
     )
+    _check_limits(draft)
+    return draft
+
+
+def _check_limits(draft: Manifest) -> None:
+    """Refuse before long work what no reader of the bundle would take."""
+    if problem := next(canvas_problems(draft.input), None):
+        raise InputError(f"{problem}; choose a smaller input size")
+    for spec in (draft.input, draft.decode, draft.blend, draft.panoptic):
+        if spec is not None:
+            try:
+                msgspec.convert(msgspec.to_builtins(spec), type(spec))
+            except msgspec.ValidationError as error:
+                raise ConfigError(
+                    f"{draft.source.config}: a value is not one that bundles take: {error}"
+                ) from None
 
 
 def _input_spec(config: ModelConfig, options: ConvertOptions) -> InputSpec:
@@ -107,5 +126,9 @@ def _input_spec(config: ModelConfig, options: ConvertOptions) -> InputSpec:
         width=None if options.dynamic else size[1],
         min_size=config.input.min_size,
         max_size=config.input.max_size,
-        pad_value=(round(mean[0]), round(mean[1]), round(mean[2])),
+        pad_value=(_byte(mean[0]), _byte(mean[1]), _byte(mean[2])),
     )
+
+
+def _byte(value: float) -> int:
+    return min(max(round(value), 0), 255)

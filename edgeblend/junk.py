@@ -46,3 +46,10 @@ def is_junk(name: str) -> bool:
 def is_junk_path(parts: Iterable[str]) -> bool:
     """Return whether a path is junk, or lies below a folder that is."""
     return any(is_junk(part) for part in parts)
+
+
+def listed_names(names: Iterable[str], *, shown: int = 5) -> str:
+    """Return names of files for a message: the first few in order, on one line, and how many more."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - shown} more" if len(ordered) > shown else ""
+    return ", ".join(name if name.isprintable() else ascii(name) for name in ordered[:shown]) + more

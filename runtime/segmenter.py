@@ -169,7 +169,7 @@ class Segmenter:
         return cls(
             bundle.manifest,
             sessions,
-            attention=load_attention(bundle.file(file)) if file else None,
+            attention=load_attention(bundle.file(file), bundle.manifest.blend) if file else None,
             bundle=bundle,
             score_threshold=score_threshold,
             paste=paste,

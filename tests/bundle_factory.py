@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import msgspec
 import numpy as np
+import safetensors.numpy
 
 from edgeblend.bundle import describe_file, stage_bundle
 from edgeblend.manifest import (
@@ -120,12 +121,20 @@ def make_quantization(**changes: object) -> QuantizationSpec:
     return msgspec.structs.replace(made, **changes)
 
 
+def _attention_layer() -> bytes:
+    """Return a layer of one channel that gives nothing."""
+    outputs = 4 * 14 * 14
+    weight, bias = np.zeros((9, outputs), np.float32), np.zeros(outputs, np.float32)
+    return safetensors.numpy.save({"weight": weight, "bias": bias})
+
+
 def write_tiny_bundle(out: Path) -> Path:
     """Write a bundle whose graphs are a few bytes of text; nothing but an engine would notice."""
     with stage_bundle(out) as folder:
         files = {}
         for name in ("detector.xml", "detector.bin", "basis.xml", "basis.bin", "attention.safetensors"):
-            (folder / name).write_bytes(f"content of {name}".encode())
+            layer = name == "attention.safetensors"
+            (folder / name).write_bytes(_attention_layer() if layer else f"content of {name}".encode())
             files[name] = describe_file(folder / name)
         graphs: dict[Part, GraphSpec] = {
             "detector": GraphSpec(

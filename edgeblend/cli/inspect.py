@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeblend import paths
 from edgeblend.bundle import Bundle, is_zipped_bundle
 from edgeblend.cli.exit_codes import FINDING
 from edgeblend.cli.figures import counted
 from edgeblend.cli.output import show
 from edgeblend.cli.report import human_bytes, print_json, print_notes, print_rows
 from edgeblend.errors import EngineError, InputError
-from edgeblend.paths import exists, is_dir
 
 if TYPE_CHECKING:
     from edgeblend.manifest import GraphSpec, Manifest
@@ -41,10 +41,10 @@ def add_parser(
 def run(args: argparse.Namespace) -> int:
     """Tell a bundle from a checkpoint and show it."""
     path: Path = args.path
-    if not exists(path):
+    if not paths.exists(path):
         raise InputError(f"{path}: no such file or folder")
-    if is_dir(path) or path.suffix == ".zip" or is_zipped_bundle(path):
-        bundle = Bundle.load(path)
+    if paths.is_dir(path) or path.suffix == ".zip" or is_zipped_bundle(path):
+        bundle = _read_bundle(path)
         if args.lint is not None:
             return _lint(bundle, as_json=args.json)
         _show_bundle(bundle, as_json=args.json)
@@ -53,6 +53,16 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show_checkpoint(path, as_json=args.json)
     return 0
+
+
+def _read_bundle(path: Path) -> Bundle:
+    """Read a bundle with every check that needs no engine."""
+    from edgeblend.runtime.attention import load_attention
+
+    bundle = Bundle.load(path)
+    if bundle.manifest.attention.file is not None:
+        load_attention(bundle.file(bundle.manifest.attention.file), bundle.manifest.blend)
+    return bundle
 
 
 def _lint(bundle: Bundle, *, as_json: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
+from typing import Final
 
 from edgeblend.errors import ConfigError
 from edgeblend.model.config_build import build_config
@@ -50,7 +51,7 @@ OWN: tuple[str, ...] = ("Lite0_320",)
 
 NAMED = PUBLISHED + OWN
 
-BASIS_STRIDE = 4
+BASIS_STRIDE: Final = 4
 """Network pixels a cell of the bases; the only pooler scale that is supported is one over it."""
 
 _FOLDER = Path(__file__).parent / "configs"

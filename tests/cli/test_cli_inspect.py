@@ -45,6 +45,20 @@ def test_a_dynamic_bundle(place, cli):
     assert "follows the frame: short side 32, long side at most 64" in cli(["inspect", "tiny"])[1]
 
 
+def test_a_manifest_with_a_value_out_of_range(place, refused):
+    folder = write_tiny_bundle(place / "tiny")
+    spec = json.loads((folder / "manifest.json").read_text())["decode"]
+    edit_manifest(folder, decode={**spec, "max_detections": 0})
+    refused(["inspect", "tiny"], 6, "not a valid manifest", "max_detections")
+
+
+def test_an_attention_layer_for_another_model(place, refused):
+    folder = write_tiny_bundle(place / "tiny")
+    spec = json.loads((folder / "manifest.json").read_text())["blend"]
+    edit_manifest(folder, blend={**spec, "num_bases": 3})
+    refused(["inspect", "tiny"], 6, "expected 588 outputs (K * M * M), got 784")
+
+
 def test_a_checkpoint(model, place, cli):
     code, stdout, stderr = cli(["inspect", model.checkpoint])
     assert (code, stderr) == (0, "")
