@@ -21,6 +21,7 @@ Segment = Callable[[NDArray[np.uint8]], Instances]
 """From an (H, W, 3) uint8 BGR picture to its instances: a ``Segmenter``, or anything like it."""
 
 _Kind = Literal["bbox", "segm", "boundary"]
+_FINITE = ("boxes", "scores", "mask_probs", "mask_boxes")
 _IOU_50, _IOU_75 = 0, 5  # of the thresholds 0.50, 0.55, ..., 0.95
 
 
@@ -203,8 +204,8 @@ def _records(
             f"{where}: expected instances of a frame of {(image.height, image.width)}, "
             f"got {instances.frame_size}; predict on the picture itself"
         )
-    if not (np.isfinite(instances.boxes).all() and np.isfinite(instances.scores).all()):
-        raise InputError(f"{where}: expected finite boxes and scores of its instances")
+    if broken := [name for name in _FINITE if not np.isfinite(getattr(instances, name)).all()]:
+        raise InputError(f"{where}: expected finite {' and '.join(broken)} of its instances")
     numbers = {name: number for number, name in enumerate(dataset.class_names, 1)}
     if set(instances.class_names) != set(numbers):
         differing = sorted(set(instances.class_names) ^ set(numbers))

@@ -99,7 +99,7 @@ def _decode(path: Path, flags: int) -> NDArray[Any]:
     whole = whole_picture(data)
     if whole is None:
         raise InputError(
-            f"{path}: the {kind} picture is cut short or damaged ({len(data)} bytes); copy it again"
+            f"{path}: the picture is cut short or damaged ({kind}, {len(data)} bytes); copy it again"
         )
     try:
         # From memory, because cv2.imread cannot open every Unicode path on Windows.

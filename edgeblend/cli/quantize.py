@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeblend.cli.output import show, tell
-from edgeblend.cli.report import as_text, human_bytes, print_json, print_notes, print_rows
+from edgeblend.cli.report import as_text, human_bytes, print_json, print_rows
 
 if TYPE_CHECKING:
     from edgeblend.bundle import Bundle
@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     import cv2
 
     from edgeblend.calibration.sampling import sample_frames
+    from edgeblend.cli.notes import Notes
     from edgeblend.converters.quantize.quantize import quantize
     from edgeblend.converters.quantize.request import check_request
 
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     with sample_frames(
         args.calibration, count=args.frames, seed=args.seed, every=args.every, progress=shown
     ) as frames:
-        print_notes(frames.notes)
+        notes = Notes(frames.notes)
         bundle = quantize(
             args.bundle,
             args.out,
@@ -104,13 +105,14 @@ def run(args: argparse.Namespace) -> int:
             annotations=args.annotations,
             overwrite=args.overwrite,
             progress=show_step,
+            report=notes.add,
         )
     made = bundle.manifest.quantization
     assert made is not None
     if args.json:
         size = sum(file.size for file in bundle.manifest.files)
         report = {"bundle": as_text(bundle.path), "bytes": size, "quantization": made}
-        print_json({**report, "notes": [as_text(note) for note in frames.notes]})
+        print_json({**report, "notes": notes.lines})
     else:
         _print(bundle, made, args)
     return 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeblend.cli.output import show
 from edgeblend.cli.quantize import add_calibration, show_step
-from edgeblend.cli.report import aligned, as_text, print_json, print_notes
+from edgeblend.cli.report import aligned, as_text, print_json
 
 if TYPE_CHECKING:
     from edgeblend.converters.quantize.probe import LayerSensitivity
@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
     from edgeblend.bundle import Bundle
     from edgeblend.calibration.sampling import sample_frames
+    from edgeblend.cli.notes import Notes
     from edgeblend.converters.quantize.recipe_files import load_recipe
     from edgeblend.converters.quantize.request import check_source
     from edgeblend.converters.quantize.sensitivity import measure_sensitivity
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         every=args.every,
         progress=sys.stderr.isatty(),
     ) as frames:
-        print_notes(frames.notes)
+        notes = Notes(frames.notes)
         layers = measure_sensitivity(
             bundle,
             calibration=frames,
@@ -87,12 +88,13 @@ def run(args: argparse.Namespace) -> int:
             images=args.images,
             annotations=args.annotations,
             progress=show_step,
+            report=notes.add,
         )
     if args.html is not None:
         write_atomically(args.html, as_text(_page(layers, args)).encode("utf-8"), found=found)
     if args.json:
         report = {"bundle": as_text(args.bundle), "layers": [_record(layer) for layer in layers]}
-        print_json({**report, "notes": [as_text(note) for note in frames.notes]})
+        print_json({**report, "notes": notes.lines})
         return 0
     for line in aligned(_table(layers)):
         show(line)

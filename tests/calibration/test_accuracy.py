@@ -150,8 +150,13 @@ def test_classes_go_by_name(tmp_path):
         ({5: found(names=("cat", "cow"))}, r"image 5 \(0.png\): .* differing are cow, dog;"),
         ({5: found(names=("cat", "dog", "eel"))}, "differing are eel;"),
         ({5: found(size=(160, 120))}, r"frame of \(120, 160\), got \(160, 120\)"),
-        ({5: found(A, scores=[math.nan])}, "expected finite boxes and scores"),
-        ({5: found((0, 0, math.inf, 5), mask_boxes=[A])}, "expected finite boxes and scores"),
+        ({5: found(A, scores=[math.nan])}, "expected finite scores of"),
+        ({5: found((0, 0, math.inf, 5), mask_boxes=[A])}, "expected finite boxes of"),
+        ({5: found(A, mask_boxes=[(0, math.nan, 5, 5)])}, "expected finite mask_boxes of"),
+        (
+            {5: replace(found(A), mask_probs=np.full((1, 4, 4), math.nan, np.float32))},
+            "expected finite mask_probs of",
+        ),
     ],
 )
 def test_predictions_that_do_not_belong_are_refused(tmp_path, predictions, message):
