@@ -70,11 +70,6 @@ def define_task(
         TrainingError: there is no object to learn from.
     """
     check_training_options(options)
-    if validation is None and options.evaluate_every != 1:
-        raise InputError(
-            f"evaluate_every is {options.evaluate_every} and has no effect without validation; give a"
-            " validation set, or leave it out"
-        )
     device = choose_device(options.device)
     dtype = choose_precision(options.precision, device)
     given = load_config(config)

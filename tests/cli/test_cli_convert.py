@@ -347,11 +347,29 @@ def test_what_converting_needs_is_named(missing, model, process, one_line, tmp_p
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--target", "ethos-u", "--config", "R_50_3x"), "--config is not for --target ethos-u"),
-        (("--target", "ethos-u", "--input-size", "64x96"), "--input-size is not for --target ethos-u"),
-        (
-            ("--config", "R_50_3x", "--accelerator", "ethos-u55-64"),
-            "--accelerator is not for --target openvino",
+        *(
+            (("--target", "ethos-u", *option), f"{option[0]} has no effect on --target ethos-u")
+            for option in (
+                ("--config", "R_50_3x"),
+                ("--input-size", "64x96"),
+                ("--dynamic",),
+                ("--class-names", ""),
+                ("--precision", "fp32"),
+                ("--precision", "fp16"),
+                ("--attention", "sparse"),
+                ("--attention", "dense"),
+            )
+        ),
+        *(
+            (("--config", "R_50_3x", *option), f"{option[0]} has no effect on --target openvino")
+            for option in (
+                ("--accelerator", "ethos-u55-64"),
+                ("--system-config", "A"),
+                ("--memory-mode", "B"),
+                ("--vela-config", "vela.ini"),
+                ("--arena-cache-size", "0"),
+                ("--optimise", "Performance"),
+            )
         ),
         (("--target", "tflite"), "required: --config"),
     ],
