@@ -20,6 +20,7 @@ from edgeblend.converters.split import AttentionMode, SplitGraph, attention_weig
 from edgeblend.errors import EngineError
 from edgeblend.manifest import GraphSpec, Part
 from edgeblend.model.blendmask import BlendMask
+from edgeblend.one_at_a_time import one_at_a_time
 from edgeblend.runtime.assemble import PasteMode
 from edgeblend.runtime.attention import AttentionLayer
 from edgeblend.runtime.backends.base import Array, Session, SessionInfo
@@ -96,7 +97,8 @@ class TorchSession:
             torch.from_numpy(np.require(inputs[spec.name], requirements=["C", "W"])).to(self._device)
             for spec in self._graph.inputs
         ]
-        with torch.inference_mode():
+        # An exporter that traces in another thread switches kernels of torch for the whole process.
+        with one_at_a_time(), torch.inference_mode():
             outputs = self._graph.module(*tensors)
         outputs = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
         names = [spec.name for spec in self._graph.outputs]
