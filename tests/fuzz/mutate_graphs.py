@@ -6,7 +6,7 @@ reach what engines do with a graph that they could read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -21,6 +21,18 @@ from .mutate_values import text_like, value_like
 
 _MOST_SCALARS = 64
 """Of an array whose scalars are places; longer ones are weights."""
+_REFERENCES = (
+    ".inputs",
+    ".outputs",
+    ".input",
+    ".output",
+    ".tensorIndex",
+    ".opcodeIndex",
+    ".buffer",
+    ".shape",
+)
+"""Fields by which one part of a graph names another: what engines trust most."""
+_INDICES = (-1, -2, 0, 1, 127, (1 << 31) - 1, -(1 << 31))
 _RANGES = {np.dtype(name): np.iinfo(name) for name in ("int8", "uint8", "int32", "uint32", "int64", "uint64")}
 
 
@@ -30,6 +42,8 @@ class _Place:
 
     holder: Any
     key: Any
+    field: str
+    """The schema's name of it, or of the list that it is in."""
 
     @property
     def value(self) -> Any:  # noqa: ANN401
@@ -46,7 +60,7 @@ def mutate_tflite(data: bytes, random: Random) -> bytes:
     """Return a TFLite file with one to four of its fields changed."""
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     for _ in range(count_of_mutations(random)):
-        _change(random.choice(list(_tflite_places(model))), random)
+        _change(_choose(_tflite_places(model, ""), random), random)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
@@ -54,15 +68,25 @@ def mutate_onnx(data: bytes, random: Random) -> bytes:
     """Return an ONNX file with one to four of its fields changed."""
     model = onnx.load_from_string(data)
     for _ in range(count_of_mutations(random)):
-        _change(random.choice(list(_onnx_places(model))), random)
+        _change(_choose(_onnx_places(model), random), random)
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _tflite_places(holder: Any) -> Iterator[_Place]:  # noqa: ANN401
+def _choose(places: Iterable[_Place], random: Random) -> _Place:
+    """Return a place of any field: there are many more dimensions than indices, which matter as much."""
+    by_field: dict[str, list[_Place]] = {}
+    for place in places:
+        by_field.setdefault(place.field, []).append(place)
+    weights = [4 if field.endswith(_REFERENCES) else 1 for field in by_field]
+    return random.choice(by_field[random.choices(list(by_field), weights)[0]])
+
+
+def _tflite_places(holder: Any, field: str) -> Iterator[_Place]:  # noqa: ANN401
     """Yield every field below an object, list or array of the schema, in the order of the schema."""
     listed = isinstance(holder, list | np.ndarray)
     for key in range(len(holder)) if listed else vars(holder):
-        place = _Place(holder, key)
+        name = field if listed else f"{type(holder).__name__}.{key}"
+        place = _Place(holder, key, name)
         value = place.value
         if value is None:
             continue
@@ -71,7 +95,7 @@ def _tflite_places(holder: Any) -> Iterator[_Place]:  # noqa: ANN401
             place.put(value)
         yield place
         if isinstance(value, list) or hasattr(value, "__dict__") or _is_short(value):
-            yield from _tflite_places(value)
+            yield from _tflite_places(value, name)
 
 
 def _is_short(value: object) -> bool:
@@ -84,11 +108,11 @@ def _onnx_places(message: Any) -> Iterator[_Place]:  # noqa: ANN401
         if field.message_type is None:
             repeated = not isinstance(value, int | float | str | bytes)
             if repeated:
-                yield from (_Place(value, index) for index in range(len(value)))
+                yield from (_Place(value, index, field.full_name) for index in range(len(value)))
             else:
-                yield _Place(message, field.name)
+                yield _Place(message, field.name, field.full_name)
         elif hasattr(value, "add"):
-            yield _Place(message, field.name)
+            yield _Place(message, field.name, field.full_name)
             for item in value:
                 yield from _onnx_places(item)
         else:
@@ -101,7 +125,8 @@ def _change(place: _Place, random: Random) -> None:
     if isinstance(value, bool | np.bool_):
         place.put(not value)
     elif isinstance(value, int | np.integer):
-        place.put(_within(value_like(int(value), random), value))
+        new = random.choice(_INDICES) if random.random() < 0.4 else value_like(int(value), random)
+        place.put(_within(new, value))
     elif isinstance(value, float | np.floating):
         place.put(value_like(float(value), random))
     elif isinstance(value, str):

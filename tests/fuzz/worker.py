@@ -24,8 +24,6 @@ from .outcome import Outcome, fault_of, place_of
 
 DUMP = "dump.txt"
 """Where ``faulthandler`` writes the stack when the process dies, or is asked for it."""
-MOST_GROWTH = 1 << 30
-"""Bytes that a case may take."""
 _ADDRESS_SPACE = 6 << 30
 """Bytes beyond what is mapped at the start: so that what asks for a terabyte fails alike on every machine."""
 
@@ -105,7 +103,7 @@ def run_case(kind: Kind, seed: int, place: Place) -> Outcome:
                 kind.name,
                 ", ".join(left),
             )
-        elif grown > MOST_GROWTH:
+        elif grown > kind.memory:
             status, reason, where, message = "failed", "memory", kind.name, f"took {grown >> 20} MiB"
     return Outcome(kind.name, seed, status, reason, where, message[:2000], seconds, grown)  # type: ignore[arg-type]
 
