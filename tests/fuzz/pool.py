@@ -19,14 +19,14 @@ from typing import Any, Self
 from .kinds import find_kind
 from .memory import resident
 from .outcome import Outcome, place_in_dump
-from .worker import DUMP, MOST_GROWTH, work
+from .worker import DUMP, work
 
 Task = tuple[str, int]
 """A kind's name and a seed."""
 
 _POLL = 0.05  # seconds between two looks at time and memory
 _FOR_DUMP = 0.3  # seconds that a process gets to write its stack before it is killed
-_MARGIN = 256 << 20  # bytes; what a case grows by without being killed is measured by the worker, and better
+_KILLED = 1.25  # times the memory of a kind; up to there the worker measures it, and better
 _RENEWED = 1000  # cases after which a worker is replaced: what C++ libraries lose adds up
 _PRELOADED = (
     *(
@@ -134,11 +134,11 @@ class _Worker:
         """Return an outcome if the task has to be ended: it takes too long, or too much."""
         running, task = self._start(), self.task
         assert task is not None
-        limit = find_kind(task[0]).seconds
+        kind = find_kind(task[0])
         grown = resident(running.process.pid) - self._used
-        if grown > MOST_GROWTH + _MARGIN:
+        if grown > _KILLED * kind.memory:
             return self._kill("memory", grown)
-        return self._kill("hang", grown) if time.monotonic() - self._given > limit else None
+        return self._kill("hang", grown) if time.monotonic() - self._given > kind.seconds else None
 
     def stop(self) -> None:
         """End the process."""

@@ -10,19 +10,20 @@ import resource
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from .kinds import Kind, case_random, find_kind
+from tqdm import tqdm
+
+from .kinds import Kind, find_kind, make_case
 from .memory import address_space, peak_memory, reset_peak
 from .outcome import Outcome, fault_of, place_of
 
 DUMP = "dump.txt"
 """Where ``faulthandler`` writes the stack when the process dies, or is asked for it."""
-MOST_GROWTH = 1 << 30
-"""Bytes that a case may take."""
 _ADDRESS_SPACE = 6 << 30
 """Bytes beyond what is mapped at the start: so that what asks for a terabyte fails alike on every machine."""
 
@@ -70,6 +71,7 @@ def settle(home: Path) -> Place:
     if mapped := address_space():
         limit = mapped + _ADDRESS_SPACE
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    tqdm.set_lock(threading.RLock())  # its own outlives a process that dies, and is then complained about
     gc.collect()
     gc.freeze()  # what was imported is never looked through again: a collection takes no time
     return place
@@ -80,7 +82,7 @@ def run_case(kind: Kind, seed: int, place: Place) -> Outcome:
     _empty(place)
     os.chdir(place.current)
     try:
-        kind.make(case_random(kind.name, seed), place.case)
+        make_case(kind.name, seed, place.case)
     except Exception as error:
         return Outcome(
             kind.name, seed, "failed", "the fuzzer's own fault", place_of(error.__traceback__), repr(error)
@@ -101,7 +103,7 @@ def run_case(kind: Kind, seed: int, place: Place) -> Outcome:
                 kind.name,
                 ", ".join(left),
             )
-        elif grown > MOST_GROWTH:
+        elif grown > kind.memory:
             status, reason, where, message = "failed", "memory", kind.name, f"took {grown >> 20} MiB"
     return Outcome(kind.name, seed, status, reason, where, message[:2000], seconds, grown)  # type: ignore[arg-type]
 

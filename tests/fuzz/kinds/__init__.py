@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from random import Random
 
 from . import (
@@ -20,7 +21,10 @@ from . import (
 )
 from .kind import Kind
 
-__all__ = ["KINDS", "Kind", "case_random", "find_kind"]
+__all__ = ["KINDS", "UNCHANGED", "Kind", "find_kind", "make_case"]
+
+UNCHANGED = -1
+"""The seed of a kind's good input, which must be accepted."""
 
 KINDS: tuple[Kind, ...] = (
     *manifests.KINDS,
@@ -45,9 +49,13 @@ def find_kind(name: str) -> Kind:
     return _by_name()[name]
 
 
-def case_random(kind: str, seed: int) -> Random:
-    """Return what decides everything of one case."""
-    return Random(f"{kind}:{seed}")
+def make_case(name: str, seed: int, folder: Path) -> None:
+    """Write the input of one case into an empty folder; of :data:`UNCHANGED`, the one that is not mutated."""
+    kind = find_kind(name)
+    if seed == UNCHANGED:
+        kind.write(folder)
+    else:
+        kind.make(Random(f"{name}:{seed}"), folder)
 
 
 @cache

@@ -130,7 +130,9 @@ def _make_options(random: Random, folder: Path) -> None:
         if random.random() < 0.3:
             value = text_like(value, random)
         arguments.append(f"{option}={value}")
-    (folder / "arguments.txt").write_text(shlex.join(arguments), errors="surrogateescape")
+    # What no system hands to a process: halves of surrogate pairs and zeros.
+    text = shlex.join(arguments).encode("utf-8", "replace").replace(b"\0", b"")
+    (folder / "arguments.txt").write_bytes(text)
 
 
 def _write_bundle(folder: Path, name: str) -> None:
@@ -142,7 +144,7 @@ def _write_bundle(folder: Path, name: str) -> None:
 
 
 def _run_options(folder: Path) -> None:
-    arguments = shlex.split((folder / "arguments.txt").read_text(errors="surrogateescape"))
+    arguments = shlex.split((folder / "arguments.txt").read_text())
     out = folder / "out"
     places = ["run", str(folder / "bundle"), str(folder / "frame.ppm"), "--out", str(out), "--no-overlays"]
     _parse_and_run([*places, *arguments])

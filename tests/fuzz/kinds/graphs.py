@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import struct
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -12,6 +14,7 @@ import msgspec
 from edgeblend.errors import BundleError, EngineError, InputError
 
 from ..mutate_bytes import mutate_bytes
+from ..mutate_graphs import mutate_onnx, mutate_tflite
 from ..mutate_values import text_like, value_like
 from ..samples import ATTENTION, BUNDLES, bundle_files, manifest_of, write_bundle
 from .kind import Kind
@@ -39,11 +42,22 @@ def _make(name: str, random: Random, folder: Path) -> None:
     graphs = [file for file in contents if file != ATTENTION]
     # A graph's text is larger than its weights, and matters more.
     file = random.choices(graphs, [1 if graph.endswith(".bin") else 5 for graph in graphs])[0]
-    if file.endswith(".xml") and random.random() < 0.7:
-        contents[file] = mutate_attributes(contents[file], random)
-    else:
-        contents[file] = mutate_bytes(contents[file], random, others=[contents[other] for other in graphs])
+    by_schema = _BY_SCHEMA.get(file.rpartition(".")[2])
+    others = [contents[other] for other in graphs]
+    contents[file] = _mutated(contents[file], random, by_schema if random.random() < 0.7 else None, others)
     write_bundle(folder, contents, msgspec.json.encode(manifest_of(name, contents)))
+
+
+def _mutated(
+    data: bytes, random: Random, by_schema: Callable[[bytes, Random], bytes] | None, others: list[bytes]
+) -> bytes:
+    """Return a graph mutated as its schema allows, or, where that cannot be written, as bytes."""
+    if by_schema is not None:
+        try:
+            return by_schema(data, random)
+        except (ValueError, TypeError, struct.error, OverflowError, AttributeError):
+            pass
+    return mutate_bytes(data, random, others=others)
 
 
 def mutate_attributes(xml: bytes, random: Random) -> bytes:
@@ -66,6 +80,13 @@ def _other(value: str, random: Random) -> bytes:
     text = text_like(value, random).encode("utf-8", "replace")
     return re.sub(rb'[&<>"\0]', b"", text)
 
+
+_BY_SCHEMA: dict[str, Callable[[bytes, Random], bytes]] = {
+    "xml": mutate_attributes,
+    "onnx": mutate_onnx,
+    "tflite": mutate_tflite,
+}
+"""By the files' suffixes."""
 
 _ALLOWED = (BundleError, EngineError, InputError)
 KINDS = tuple(

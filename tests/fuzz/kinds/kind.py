@@ -29,6 +29,8 @@ class Kind:
     """Writes the input that was not mutated, which the operation must take."""
     share: float = 1.0
     """How many of all cases are of this kind, in proportion: cheap kinds get more."""
+    memory: int = 1 << 30
+    """Bytes that a case may take."""
     seconds: float = 20.0
     """How long a case may take; hundred times as long as it does, for machines that are busy."""
 

@@ -56,12 +56,13 @@ def _exits(folder: Path) -> None:
 
 
 def _takes(folder: Path) -> None:
-    np.ones((1200, 1 << 20), np.uint8)
+    np.ones((72, 1 << 20), np.uint8)
 
 
 def _takes_all(folder: Path) -> None:
-    np.ones((3000, 1 << 20), np.uint8)[:, ::4096].sum()
+    taken = np.ones((400, 1 << 20), np.uint8)
     time.sleep(3600)
+    taken.sum()
 
 
 def _asks_for_too_much(folder: Path) -> None:
@@ -136,11 +137,12 @@ PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
 
 KINDS = tuple(
     Kind(
-        f"planted-{name}",
-        _make,
-        _on_thirds(fault),
-        (InputError,),
-        _write,
+        name=f"planted-{name}",
+        make=_make,
+        run=_on_thirds(fault),
+        raises=(InputError,),
+        write=_write,
+        memory=64 << 20,
         seconds=1.0 if name == "hangs" else 60.0,
     )
     for name, (fault, _) in PLANTED.items()
