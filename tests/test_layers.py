@@ -18,7 +18,8 @@ import edgeblend
 LAYERS = (
     ("edgeblend.errors", "edgeblend.spec", "edgeblend.classes", "edgeblend.manifest", "edgeblend.masks")
     + ("edgeblend.recipe", "edgeblend.results", "edgeblend.bundle", "edgeblend.demo_data", "edgeblend.paths")
-    + ("edgeblend.choices", "edgeblend.one_at_a_time", "edgeblend.staging"),
+    + ("edgeblend.choices", "edgeblend.one_at_a_time", "edgeblend.staging", "edgeblend.arguments")
+    + ("edgeblend.telemetry",),
     ("edgeblend.runtime",),
     ("edgeblend.testing",),
     ("edgeblend.calibration",),
