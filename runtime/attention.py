@@ -64,9 +64,29 @@ def load_attention(path: Path) -> AttentionLayer:
         tensors = safetensors.numpy.load_file(path)
         return AttentionLayer(weight=tensors["weight"], bias=tensors["bias"])
     except (OSError, KeyError, InputError, safetensors.SafetensorError) as error:
-        raise BundleError(
-            f"{path}: expected an attention layer of weight and bias ({error}); convert the checkpoint again"
-        ) from error
+        raise _no_attention(path, error) from error
+
+
+def _no_attention(path: Path, error: Exception) -> BundleError:
+    return BundleError(
+        f"{path}: expected an attention layer of weight and bias ({error}); convert the checkpoint again"
+    )
+
+
+def attention_shape(path: Path) -> tuple[int, int]:
+    """Return the (9 * C, K * M * M) of a bundle's attention layer without reading its numbers.
+
+    Raises:
+        BundleError: as :func:`load_attention`.
+    """
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            rows, columns = file.get_slice("weight").get_shape()
+            return int(rows), int(columns)
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise _no_attention(path, error) from error
 
 
 def gather_attention(

@@ -576,7 +576,7 @@ def no_work(monkeypatch):
         ({"seconds": float("nan")}, "seconds above 0"),
         ({"streams": 0}, "streams must be at least 1"),
         ({"threads": 0}, "threads must be at least 1"),
-        ({"precision": "f64"}, "unknown precision 'f64'"),
+        ({"precision": "f64"}, "precision: unknown value 'f64'"),
         ({"score_threshold": 1.5}, "score_threshold must be"),
         ({"frames": []}, "got none"),
         ({"frame_size": (0, 1)}, "frame size"),
