@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -176,23 +177,19 @@ def _write_parts(
         tools={**draft.tools, **target.tool_versions()},
     )
     progress("verifying against torch")
-    exported = _open_graphs(manifest, folder)
     reference: dict[Part, OpenGraph] = {
         graph.part: OpenGraph(torch_spec(graph), TorchSession(graph)) for graph in graphs
     }
-    try:
-        small, pictures = _verification_pictures(manifest)
+    small, pictures = _verification_pictures(manifest)
+    with ExitStack() as opened:
         measured = verify(
             reference,
-            exported,
+            _open_graphs(manifest, folder, opened),
             small,
             attention=layer,
             pictures=pictures,
             tolerance=TOLERANCES[options.precision],
         )
-    finally:
-        for graph in exported.values():
-            graph.session.close()
     return msgspec.structs.replace(manifest, verification=measured)
 
 
@@ -233,13 +230,14 @@ def _write_attention(
     return AttentionLayer(**weights), AttentionSpec(mode=mode, file=describe_file(file))
 
 
-def _open_graphs(manifest: Manifest, folder: Path) -> dict[Part, OpenGraph]:
+def _open_graphs(manifest: Manifest, folder: Path, opened: ExitStack) -> dict[Part, OpenGraph]:
     backend = load_backend(manifest.target)
     options = EngineOptions(precision="f32")
     graphs: dict[Part, OpenGraph] = {}
     for part, graph in manifest.graphs.items():
         paths = [folder / file.name for file in graph.files]
         graphs[part] = OpenGraph(graph, backend.open_session(graph, paths, options))
+        opened.callback(graphs[part].session.close)
     return graphs
 
 

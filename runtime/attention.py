@@ -78,11 +78,31 @@ def load_attention(path: Path, spec: BlendSpec) -> AttentionLayer:
         InputError,
         safetensors.SafetensorError,
     ) as error:
-        reason = " ".join(str(error).split())
-        raise BundleError(
-            f"{path}: expected an attention layer of weight and bias ({reason}); convert the checkpoint again"
-        ) from error
+        raise _no_attention(path, error) from error
     return layer
+
+
+def attention_shape(path: Path) -> tuple[int, int]:
+    """Return the (9 * C, K * M * M) of a bundle's attention layer without reading its numbers.
+
+    Raises:
+        BundleError: as :func:`load_attention`.
+    """
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            rows, columns = file.get_slice("weight").get_shape()
+            return int(rows), int(columns)
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise _no_attention(path, error) from error
+
+
+def _no_attention(path: Path, error: Exception) -> BundleError:
+    reason = " ".join(str(error).split())
+    return BundleError(
+        f"{path}: expected an attention layer of weight and bias ({reason}); convert the checkpoint again"
+    )
 
 
 def _check_layer(layer: AttentionLayer, spec: BlendSpec) -> None:

@@ -189,3 +189,12 @@ def add_noise(graph: Path, weights: Path, random: np.random.Generator, *, scale:
             values = np.frombuffer(data, np.float32, count, int(constant["offset"]))
             values += (scale * values.std() * random.normal(size=count)).astype(np.float32)
     weights.write_bytes(data)
+
+
+def rehash_attention(folder: Path) -> None:
+    """Make a bundle's manifest agree again with an attention layer that was changed."""
+    path = folder / MANIFEST_NAME
+    manifest = json.loads(path.read_text())
+    spec = describe_file(folder / manifest["attention"]["file"]["name"])
+    manifest["attention"]["file"].update(size=spec.size, sha256=spec.sha256)
+    path.write_text(json.dumps(manifest))

@@ -48,7 +48,7 @@ from edgeblend.results import Instances
 from edgeblend.runtime import blender
 from edgeblend.runtime.assemble import assemble
 from edgeblend.runtime.segmenter import Segmenter
-from edgeblend.runtime.sessions import check_engine_options, open_sessions
+from edgeblend.runtime.sessions import engine_options, open_sessions
 from edgeblend.training.devices import choose_precision
 from edgeblend.training.options import TrainingOptions, check_training_options
 
@@ -138,7 +138,7 @@ TRIED: dict[str, Attempt] = {
     "runtime.segmenter.Segmenter.load(precision)": lambda word, bundle: Segmenter.load(
         bundle, precision={"detector": "f32", "basis": word}
     ),
-    "runtime.sessions.check_engine_options(precision)": lambda word, bundle: check_engine_options(word),
+    "runtime.sessions.engine_options(precision)": lambda word, bundle: engine_options(precision=word),
     "runtime.sessions.open_sessions(precision)": lambda word, bundle: open_sessions(bundle, precision=word),
     "training.devices.choose_precision(precision)": lambda word, bundle: choose_precision(word, NOBODY),
     "training.options.TrainingOptions(optimizer)": lambda word, bundle: check_training_options(

@@ -147,9 +147,10 @@ def _make(
     steps = _Steps(total=4)
     with ExitStack() as stack:
         steps.begin("converting and quantizing the checkpoint")
-        candidates = [make(data, folder, steps.detail) for make in CANDIDATES]
-        for candidate in candidates:
-            stack.enter_context(candidate.segmenter)
+        candidates = []
+        for make in CANDIDATES:
+            candidates.append(make(data, folder, steps.detail))
+            stack.enter_context(candidates[-1].segmenter)
         steps.end("convert")
 
         named = ", ".join(f"{candidate.name} {candidate.precision}" for candidate in candidates)
