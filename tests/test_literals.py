@@ -152,6 +152,7 @@ TRIED: dict[str, Attempt] = {
 
 OURS = {
     "a word that its caller has checked": (
+        "calibration.sources.why_no_file(kind)",
         "converters.exported.ExportedGraph.spec(precision)",
         "converters.npu_lint.lint_model(part)",
         "converters.onnx.export_graph(precision)",
@@ -205,7 +206,8 @@ def parameters_of(where: str, thing: object, module: ModuleType) -> Iterator[Par
         for name, parameter in inspect.signature(thing).parameters.items():
             annotation = parameter.annotation
             if isinstance(annotation, str):
-                annotation = eval(annotation, vars(module))  # noqa: S307 - our own source
+                names = {**vars(edgeblend.manifest), **vars(module)}  # what only type checkers import, too
+                annotation = eval(annotation, names)  # noqa: S307 - our own source
             if takes_words(annotation):
                 yield Parameter(where, name)
     elif inspect.isclass(thing):
