@@ -133,7 +133,9 @@ def convert(
 
     progress("reading the checkpoint")
     network = build_network(model_config)
-    load_weights(network, read_checkpoint(source), source=str(source))
+    weights = read_checkpoint(source)
+    load_weights(network, weights, source=str(source))
+    draft = msgspec.structs.replace(draft, notes=(*draft.notes, *weights.notes))
     network = fold_batch_norms(network)
 
     with stage_bundle(out, overwrite=overwrite) as folder:

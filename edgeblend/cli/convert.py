@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeblend import paths
+from edgeblend.cli.notes import Notes
 from edgeblend.cli.output import show, tell
-from edgeblend.cli.report import human_bytes, print_json, print_notes, print_rows
+from edgeblend.cli.report import human_bytes, print_json, print_rows
 
 if TYPE_CHECKING:
     from edgeblend.bundle import Bundle
@@ -179,13 +180,13 @@ def _show_step(step: str) -> None:
 
 
 def _print_result(bundle: Bundle, *, as_json: bool) -> None:
-    print_notes(bundle.manifest.notes)
+    notes = Notes(bundle.manifest.notes)
     measured = bundle.manifest.verification
     size = sum(file.size for file in bundle.manifest.files)
     worst = max(measured.tensors, key=lambda error: error.max_error)
     if as_json:
         report = {"bundle": str(bundle.path), "bytes": size, "verification": measured}
-        print_json({**report, "notes": bundle.manifest.notes})
+        print_json({**report, "notes": notes.lines})
         return
     print_rows(
         [

@@ -10,8 +10,9 @@ from edgeblend import paths
 from edgeblend.bundle import Bundle, is_zipped_bundle
 from edgeblend.cli.exit_codes import FINDING
 from edgeblend.cli.figures import counted
+from edgeblend.cli.notes import Notes
 from edgeblend.cli.output import show
-from edgeblend.cli.report import human_bytes, print_json, print_notes, print_rows
+from edgeblend.cli.report import human_bytes, print_json, print_rows
 from edgeblend.errors import EngineError, InputError
 
 if TYPE_CHECKING:
@@ -172,9 +173,8 @@ def _show_checkpoint(path: Path, *, as_json: bool) -> None:
         "parameters": sum(tensor.numel() for tensor in state.values()),
         "configs": list(configs),
         "tensors": {name: list(tensor.shape) for name, tensor in state.items()},
-        "notes": list(state.notes),
+        "notes": Notes(state.notes).lines,
     }
-    print_notes(state.notes)
     if as_json:
         print_json(report)
         return

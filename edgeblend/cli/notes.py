@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from edgeblend.cli.report import as_text, print_notes
+from edgeblend.cli.output import tell
+from edgeblend.cli.report import as_text
 
 
 class Notes:
@@ -18,4 +19,4 @@ class Notes:
     def add(self, note: str) -> None:
         """Say a note."""
         self.lines.append(as_text(note))
-        print_notes([note])
+        tell(f"edgeblend: note: {as_text(note)}")

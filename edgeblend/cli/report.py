@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from edgeblend.cli.output import show, tell
+from edgeblend.cli.output import show
 
 _NOT_ASCII = re.compile("[^\x00-\x7e]+")
 _CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
@@ -48,12 +48,6 @@ def print_rows(rows: Iterable[tuple[str, str]], *, indent: int = 0) -> None:
     width = max((len(label) for label, _ in listed), default=0)
     for label, value in listed:
         show(f"{' ' * indent}{label:<{width}}  {value}".rstrip())
-
-
-def print_notes(notes: Iterable[str]) -> None:
-    """Say on standard error what was assumed or left out, one line each."""
-    for note in notes:
-        tell(f"edgeblend: note: {as_text(note)}")
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -160,3 +160,12 @@ def test_the_attention_matrix_is_the_convolution(tiny_model) -> None:
         expected = torch.nn.functional.conv2d(patch, network.top_layer.weight, network.top_layer.bias)
     rows = patch[0].permute(1, 2, 0).reshape(-1).numpy()  # kernel row, kernel column, channel
     np.testing.assert_allclose(rows @ layer["weight"] + layer["bias"], expected.flatten(), atol=1e-5)
+
+
+def test_how_the_checkpoint_was_read_is_noted(tiny_model, tmp_path):
+    state = {f"model.{name}": torch.from_numpy(value) for name, value in tiny_model.state.items()}
+    torch.save({"state_dict": state}, tmp_path / "wrapped.pth")
+    bundle = edgeblend.convert(
+        tmp_path / "wrapped.pth", tmp_path / "out", config=tiny_model.config, class_names=CLASS_NAMES
+    )
+    assert bundle.manifest.notes == ("names are read without their common prefix 'model.'",)
