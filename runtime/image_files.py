@@ -173,7 +173,7 @@ def _whole_tiff(data: bytes) -> bytes | None:
     except struct.error:  # beyond the end
         return None
     for place, length in _TIFF_PLACES.items():
-        offsets, lengths = tags.get(place, ()), list(tags.get(length, ()))
+        offsets, lengths = tags.get(place, ()), [float(size) for size in tags.get(length, ())]
         if len(lengths) == len(offsets) > 0:
             lengths[-1] -= max(sum(lengths) - _tiff_bytes(tags), 0)
             if any(offset + size > len(data) for offset, size in zip(offsets, lengths, strict=True)):

@@ -20,7 +20,9 @@ _END_MARKER = b"\xff\xd9"
 _GOING_ON = tuple(
     bytes((first + 37 * i * i + 91 * i) % 251 for i in range(1024)) for first in (0x2B, 0xD4, 0x95, 0x6A)
 )
-"""Entropy-coded data that differ from each other, and from the zeros that decoders go on with, in any bit."""
+"""Entropy-coded data to go on with, other than the zeros that decoders go on with. So much, because blocks
+that come next may lie outside the picture; so many, because a bit more or less of the last block may change
+no pixel: of 110,000 cuts of 100 files, two let 3 pass, and four none."""
 
 
 def whole_jpeg(data: bytes) -> bytes | None:
@@ -28,6 +30,7 @@ def whole_jpeg(data: bytes) -> bytes | None:
 
     Cheap cameras and MJPEG streams leave that marker out. Then the file is whole if it holds every scan, and
     if nothing that follows its last byte changes a pixel: a decoder would read from there what is missing.
+    libjpeg says on standard error that it met data which it did not need.
     """
     header = _walk(data)
     if header.ended:
