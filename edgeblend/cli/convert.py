@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeblend import paths
-from edgeblend.cli.report import human_bytes, print_json, print_notes, print_rows
+from edgeblend.cli.notes import Notes
+from edgeblend.cli.report import human_bytes, print_json, print_rows
 
 if TYPE_CHECKING:
     from edgeblend.bundle import Bundle
@@ -115,7 +116,8 @@ def _check_usage(args: argparse.Namespace) -> None:
     """Leave with exit code 2 if options do not go together."""
     wrong = _FOR_CHECKPOINTS if args.target == "ethos-u" else _FOR_ETHOS_U
     for name in wrong:
-        if getattr(args, name) not in (None, False):
+        given = getattr(args, name)
+        if given is not None and given is not False:  # 0 is not left out
             option = f"--{name.replace('_', '-')}"
             args.usage_error(f"{option} has no effect on --target {args.target}; leave it out")
     if args.target != "ethos-u" and args.config is None:
@@ -178,13 +180,13 @@ def _show_step(step: str) -> None:
 
 
 def _print_result(bundle: Bundle, *, as_json: bool) -> None:
-    print_notes(bundle.manifest.notes)
+    notes = Notes(bundle.manifest.notes)
     measured = bundle.manifest.verification
     size = sum(file.size for file in bundle.manifest.files)
     worst = max(measured.tensors, key=lambda error: error.max_error)
     if as_json:
         report = {"bundle": str(bundle.path), "bytes": size, "verification": measured}
-        print_json({**report, "notes": bundle.manifest.notes})
+        print_json({**report, "notes": notes.lines})
         return
     print_rows(
         [

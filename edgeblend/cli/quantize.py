@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeblend.cli.report import as_text, human_bytes, print_json, print_notes, print_rows
+from edgeblend.cli.report import as_text, human_bytes, print_json, print_rows
 
 if TYPE_CHECKING:
     from edgeblend.bundle import Bundle
@@ -92,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
     with sample_frames(
         args.calibration, count=args.frames, seed=args.seed, every=args.every, progress=shown
     ) as frames:
-        print_notes(frames.notes)
+        for note in frames.notes:
+            print(f"edgeblend: note: {as_text(note)}", file=sys.stderr)
         bundle = quantize(
             args.bundle,
             args.out,
@@ -108,8 +109,7 @@ def run(args: argparse.Namespace) -> int:
     assert made is not None
     if args.json:
         size = sum(file.size for file in bundle.manifest.files)
-        report = {"bundle": as_text(bundle.path), "bytes": size, "quantization": made}
-        print_json({**report, "notes": [as_text(note) for note in frames.notes]})
+        print_json({"bundle": as_text(bundle.path), "bytes": size, "quantization": made})
     else:
         _print(bundle, made, args)
     return 0

@@ -22,12 +22,6 @@ def print_rows(rows: Iterable[tuple[str, str]], *, indent: int = 0) -> None:
         print(f"{' ' * indent}{label:<{width}}  {value}".rstrip())
 
 
-def print_notes(notes: Iterable[str]) -> None:
-    """Say on standard error what was assumed or left out, one line each."""
-    for note in notes:
-        print(f"edgeblend: note: {as_text(note)}", file=sys.stderr)
-
-
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Return rows as lines with columns aligned, the first to the left and figures to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeblend.cli.quantize import add_calibration, show_step
-from edgeblend.cli.report import aligned, as_text, print_json, print_notes
+from edgeblend.cli.report import aligned, as_text, print_json
 
 if TYPE_CHECKING:
     from edgeblend.converters.quantize.probe import LayerSensitivity
@@ -78,7 +78,6 @@ def run(args: argparse.Namespace) -> int:
         every=args.every,
         progress=sys.stderr.isatty(),
     ) as frames:
-        print_notes(frames.notes)
         layers = measure_sensitivity(
             bundle,
             calibration=frames,
@@ -91,8 +90,7 @@ def run(args: argparse.Namespace) -> int:
     if args.html is not None:
         write_atomically(args.html, as_text(_page(layers, args)).encode("utf-8"))
     if args.json:
-        report = {"bundle": as_text(args.bundle), "layers": [_record(layer) for layer in layers]}
-        print_json({**report, "notes": [as_text(note) for note in frames.notes]})
+        print_json({"bundle": as_text(args.bundle), "layers": [_record(layer) for layer in layers]})
         return 0
     for line in aligned(_table(layers)):
         print(line)
