@@ -15,6 +15,7 @@ from edgeblend.calibration.machine import Machine
 from edgeblend.calibration.sqnr import OutputSqnr
 from edgeblend.calibration.turns import Speed
 from edgeblend.choices import check_choice
+from edgeblend.errors import InputError
 from edgeblend.manifest import Part
 from edgeblend.runtime.backends.base import SessionInfo
 
@@ -112,5 +113,8 @@ def judged_drop(reference: Accuracy | None, candidate: Accuracy | None, agreemen
     # max() would take the first of its arguments where another is nan.
     changes = [ap_change(reference, candidate, kind) for kind in ("box", "mask")]
     if any(math.isnan(change) for change in changes):
-        raise ValueError("expected an AP of boxes and of masks, got nan; are there objects?")
+        raise InputError(
+            "average precision: got nan, for there are no objects to find; label some, none larger than 1e10 "
+            "pixels"
+        )
     return max(0.0, *(-change for change in changes))

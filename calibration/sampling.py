@@ -21,6 +21,7 @@ from edgeblend.calibration.frames import (
     FrameSource,
     PassingFrames,
     Unreadable,
+    notes_of,
     open_frames,
 )
 from edgeblend.calibration.spool import Spool
@@ -187,7 +188,7 @@ class _Sampling:
             near_duplicates=self._near_duplicates,
             unreadable=tuple(self._unreadable),
             unreadable_count=self._unreadable_count,
-            notes=tuple(self._notes(len(chosen))),
+            notes=(*notes_of(source), *self._notes(len(chosen))),
             _source=self._spool or source,
             _chosen=chosen,
         )

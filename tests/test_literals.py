@@ -152,6 +152,7 @@ TRIED: dict[str, Attempt] = {
 
 OURS = {
     "a word that its caller has checked": (
+        "calibration.sources.why_no_file(kind)",
         "converters.exported.ExportedGraph.spec(precision)",
         "converters.npu_lint.lint_model(part)",
         "converters.onnx.export_graph(precision)",
@@ -177,7 +178,7 @@ OURS = {
         "converters.vela_report.GraphReport",
         "runtime.segmenter.SegmenterInfo",
     ),
-    "checked when a file is read": ("calibration.coco_file", "manifest", "spec"),
+    "checked when a file is read": ("manifest", "spec"),
 }
 """Why nobody outside can give a word: functions, classes or modules by the reason."""
 

@@ -50,6 +50,7 @@ def quantize(
     annotations: str | Path | None = None,
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda step: None,
+    report: Callable[[str], None] = lambda note: None,
 ) -> Bundle:
     """Quantize a float bundle to INT8.
 
@@ -70,6 +71,8 @@ def quantize(
         annotations: COCO file of these pictures.
         overwrite: replace a bundle that is already at ``out``.
         progress: called with a few words before each step.
+        report: called with each note on what the drop is measured on: which pictures are used, and what of
+            their annotations is not.
 
     Returns:
         The bundle, read back from ``out``.
@@ -100,7 +103,9 @@ def quantize(
         search = None
         if max_drop is not None:
             progress("measuring the float bundle")
-            validation = open_validation(source, reference, frames, images=images, annotations=annotations)
+            validation = open_validation(
+                source, reference, frames, images=images, annotations=annotations, report=report
+            )
             search = Search(validation, max_drop, progress=progress)
         with stage_bundle(out, overwrite=overwrite) as folder:
             manifest = _write_parts(job, folder, search)

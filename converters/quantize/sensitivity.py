@@ -30,6 +30,7 @@ def measure_sensitivity(
     annotations: str | Path | None = None,
     seed: int = 0,
     progress: Callable[[str], None] = lambda step: None,
+    report: Callable[[str], None] = lambda note: None,
 ) -> list[LayerSensitivity]:
     """Return what each layer costs, the worst first.
 
@@ -42,6 +43,7 @@ def measure_sensitivity(
         annotations: COCO file; measures the drop of average precision for each layer, too, which takes long.
         seed: decides which frames are taken.
         progress: called with a few words before each layer.
+        report: called with each note on what of the annotations is not used.
 
     Raises:
         InputError: the frames, the recipe, the pictures or the bundle cannot be used.
@@ -66,7 +68,9 @@ def measure_sensitivity(
         validation = None
         if annotations is not None:
             progress("measuring the float bundle")
-            validation = open_validation(source, reference, chosen, images=images, annotations=annotations)
+            validation = open_validation(
+                source, reference, chosen, images=images, annotations=annotations, report=report
+            )
         found: list[LayerSensitivity] = []
         for part in PARTS:
             items = (

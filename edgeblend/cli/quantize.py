@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     import cv2
 
     from edgeblend.calibration.sampling import sample_frames
+    from edgeblend.cli.notes import Notes
     from edgeblend.converters.quantize.quantize import quantize
     from edgeblend.converters.quantize.request import check_request
 
@@ -92,8 +93,7 @@ def run(args: argparse.Namespace) -> int:
     with sample_frames(
         args.calibration, count=args.frames, seed=args.seed, every=args.every, progress=shown
     ) as frames:
-        for note in frames.notes:
-            print(f"edgeblend: note: {as_text(note)}", file=sys.stderr)
+        notes = Notes(frames.notes)
         bundle = quantize(
             args.bundle,
             args.out,
@@ -104,12 +104,14 @@ def run(args: argparse.Namespace) -> int:
             annotations=args.annotations,
             overwrite=args.overwrite,
             progress=show_step,
+            report=notes.add,
         )
     made = bundle.manifest.quantization
     assert made is not None
     if args.json:
         size = sum(file.size for file in bundle.manifest.files)
-        print_json({"bundle": as_text(bundle.path), "bytes": size, "quantization": made})
+        report = {"bundle": as_text(bundle.path), "bytes": size, "quantization": made}
+        print_json({**report, "notes": notes.lines})
     else:
         _print(bundle, made, args)
     return 0

@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
     from edgeblend.bundle import Bundle
     from edgeblend.calibration.sampling import sample_frames
+    from edgeblend.cli.notes import Notes
     from edgeblend.cli.whole_file import check_file, write_atomically
     from edgeblend.converters.quantize.recipe_files import load_recipe
     from edgeblend.converters.quantize.request import check_source
@@ -78,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         every=args.every,
         progress=sys.stderr.isatty(),
     ) as frames:
+        notes = Notes()
         layers = measure_sensitivity(
             bundle,
             calibration=frames,
@@ -86,11 +88,13 @@ def run(args: argparse.Namespace) -> int:
             images=args.images,
             annotations=args.annotations,
             progress=show_step,
+            report=notes.add,
         )
     if args.html is not None:
         write_atomically(args.html, as_text(_page(layers, args)).encode("utf-8"))
     if args.json:
-        print_json({"bundle": as_text(args.bundle), "layers": [_record(layer) for layer in layers]})
+        report = {"bundle": as_text(args.bundle), "layers": [_record(layer) for layer in layers]}
+        print_json({**report, "notes": notes.lines})
         return 0
     for line in aligned(_table(layers)):
         print(line)
