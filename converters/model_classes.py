@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import operator
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
+from edgeblend.calibration.coco_categories import read_classes
+from edgeblend.calibration.coco_file import Category
+from edgeblend.calibration.coco_json import decode_coco
 from edgeblend.class_list import ClassList, read_class_list
 from edgeblend.classes import COCO_STUFF, COCO_THINGS, category_ids_problem, default_category_ids
 from edgeblend.errors import ConfigError, InputError
@@ -19,6 +25,17 @@ ClassNames = Sequence[str] | str | Path
 """Names in the order of the model's classes, or the path of a file with them."""
 
 
+class _Labelled(msgspec.Struct, gc=False):
+    category_id: int
+
+
+class _DataSet(msgspec.Struct):
+    """Of a COCO file what says which classes there are."""
+
+    categories: list[Category]
+    annotations: list[_Labelled] = []
+
+
 @dataclass(frozen=True, slots=True)
 class ModelClasses:
     """What a manifest says of classes."""
@@ -27,7 +44,7 @@ class ModelClasses:
     category_ids: tuple[int, ...]
     stuff: tuple[str, ...]
     notes: tuple[str, ...]
-    """What was assumed, one line each."""
+    """What was assumed or left out, one line each."""
 
 
 def read_class_names(names: ClassNames | None, category_ids: Sequence[int] | None) -> ClassList | None:
@@ -41,7 +58,7 @@ def read_class_names(names: ClassNames | None, category_ids: Sequence[int] | Non
             raise InputError("category_ids: are given without class_names; name the classes that have them")
         return None
     if isinstance(names, str | Path):
-        listed = read_class_list(names)
+        listed = _read_file(Path(names))
         if listed.category_ids is not None and category_ids is not None:
             raise InputError(f"category_ids: {names} has ids already; give one or the other")
     else:
@@ -49,11 +66,12 @@ def read_class_names(names: ClassNames | None, category_ids: Sequence[int] | Non
     if category_ids is None:
         return listed
     try:
-        return ClassList(listed.names, tuple(operator.index(category) for category in category_ids))
+        ids = tuple(operator.index(category) for category in category_ids)
     except TypeError:
         raise InputError(
             f"category_ids: expected whole numbers, one per class, got {category_ids!r}; give a list of them"
         ) from None
+    return ClassList(listed.names, ids)
 
 
 def choose_classes(config: ModelConfig, given: ClassList | None) -> ModelClasses:
@@ -67,7 +85,7 @@ def choose_classes(config: ModelConfig, given: ClassList | None) -> ModelClasses
         InputError: names or ids do not fit the model, or names are needed and missing.
         ConfigError: the semantic classes are not COCO's.
     """
-    things, assumed = _assumed_things(config) if given is None else (_fitting(config, given), ())
+    things, notes = _assumed_things(config) if given is None else (_fitting(config, given), given.notes)
     ids = given.category_ids if given is not None else None
     if ids is None:
         ids = default_category_ids(things)
@@ -75,10 +93,29 @@ def choose_classes(config: ModelConfig, given: ClassList | None) -> ModelClasses
         raise InputError(f"category_ids: {problem}; give one different id per class")
     stuff = _stuff_names(config)
     if stuff:
-        assumed += (
+        notes += (
             f"stuff classes: assumed to be COCO panoptic's {len(stuff) - 1}, since the model has as many",
         )
-    return ModelClasses(things, ids, stuff, assumed)
+    return ModelClasses(things, ids, stuff, notes)
+
+
+def _read_file(path: Path) -> ClassList:
+    """Return the classes of a text file, or of a COCO data set as training would order them."""
+    if not (path.suffix.lower() == ".json" or _starts_like_json(path)):
+        return read_class_list(path)
+    document, notes = decode_coco(path, _DataSet)
+    used = {item.category_id for item in document.annotations}
+    classes = read_classes(path, document.categories, used, None)
+    left_out = [f"{path}: {note}" for note in (*notes, *classes.notes)]
+    return ClassList(classes.names, classes.ids, tuple(left_out))
+
+
+def _starts_like_json(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(64).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")
+    except (OSError, ValueError):  # reading it as text says what is wrong
+        return False
 
 
 def _checked_names(names: object) -> tuple[str, ...]:

@@ -1,6 +1,4 @@
-"""The classes of a model as a file: plain names, ids and names, or a COCO data set."""
-
-import json
+"""The classes of a model as a file: plain names, or ids and names."""
 
 import pytest
 
@@ -30,7 +28,7 @@ def test_text(tmp_path, content, expected):
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    (tmp_path / "classes.txt").write_text(class_list_text(*(["box", "disc"], [3, 7])))
+    (tmp_path / "classes.txt").write_text(class_list_text(["box", "disc"], [3, 7]))
     assert read_class_list(tmp_path / "classes.txt") == BOX_AND_DISC
 
 
@@ -48,9 +46,6 @@ def test_what_is_written_is_read_back(tmp_path):
         (b"\xef\xbb\xbf \r\n", "has no class names"),
         ("T\xe4nk".encode("latin1"), "cannot be read as a list"),
         ("box".encode("utf-16"), "cannot be read as a list"),
-        (b'{"names": ["box"]}', "not COCO's format"),
-        (b'{"categories": []}', "has no class names"),
-        (b"{box", "not a JSON file"),
     ],
 )
 def test_what_is_no_list_of_classes(tmp_path, content, message):
@@ -63,33 +58,3 @@ def test_what_is_no_list_of_classes(tmp_path, content, message):
 def test_no_file(tmp_path, name):
     with pytest.raises(InputError, match="no such file|cannot be read"):
         read_class_list(tmp_path / name)
-
-
-def coco(*categories, used=()):
-    document = {
-        "images": [],
-        "categories": [{"id": i, "name": name, "supercategory": "x"} for i, name in categories],
-        "annotations": [{"id": 1, "image_id": 1, "category_id": i} for i in used],
-    }
-    return json.dumps(document).encode()
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (coco((7, "disc"), (3, "box")), BOX_AND_DISC),  # by id, as training orders them
-        (b"\xef\xbb\xbf" + coco((3, "box"), (7, "disc")), BOX_AND_DISC),
-        (coco((0, "box"), (3, "box"), (7, "disc"), used=(3, 7)), BOX_AND_DISC),  # the root is no class
-        (b'{"categories": [{"id": 3, "name": "box"}, {"id": 7, "name": "disc"}]}', BOX_AND_DISC),
-        (coco((2**70, "box")), ClassList(("box",), (2**70,))),  # refused later, by name
-    ],
-)
-def test_a_coco_data_set(tmp_path, content, expected):
-    (tmp_path / "train.json").write_bytes(content)
-    assert read_class_list(tmp_path / "train.json") == expected
-
-
-def test_a_json_file_that_is_no_data_set(tmp_path):
-    (tmp_path / "names.json").write_text('["box", "disc"]')
-    with pytest.raises(InputError, match="not COCO's format"):
-        read_class_list(tmp_path / "names.json")

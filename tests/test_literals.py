@@ -178,7 +178,7 @@ OURS = {
         "converters.vela_report.GraphReport",
         "runtime.segmenter.SegmenterInfo",
     ),
-    "checked when a file is read": ("calibration.coco_file", "manifest", "spec"),
+    "checked when a file is read": ("manifest", "spec"),
 }
 """Why nobody outside can give a word: functions, classes or modules by the reason."""
 

@@ -1,6 +1,7 @@
 """The classes of a bundle: what was named, what is assumed, and that the assumption is said."""
 
 import dataclasses
+import json
 from collections import UserList
 
 import pytest
@@ -85,3 +86,50 @@ def test_names_and_ids_as_they_are_given(tmp_path):
     assert read_class_names(UserList(["box", "disc"]), range(3, 8, 4)) == whole
     with pytest.raises(InputError, match="category_ids: .* has ids already; give one or the other"):
         read_class_names(tmp_path / "classes.txt", [3, 7])
+
+
+def coco(*categories, used=()):
+    document = {
+        "images": [],
+        "categories": [{"id": i, "name": name, "supercategory": above} for i, name, above in categories],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": i} for i in used],
+    }
+    return json.dumps(document).encode()
+
+
+BOX, DISC = (3, "box", "things"), (7, "disc", "things")
+
+
+@pytest.mark.parametrize(
+    ("content", "notes"),
+    [
+        (coco(DISC, BOX), 0),  # by id, as training orders them
+        (b"\xef\xbb\xbf" + coco(BOX, DISC), 0),
+        (coco((0, "things", "none"), BOX, DISC), 1),  # Roboflow's root category is no class
+        (coco((0, "box", "none"), BOX, DISC, used=(3, 7)), 1),  # nor is one that is called like a class
+        (b'{"categories": [{"id": 3, "name": "box"}, {"id": 7, "name": "disc"}]}', 0),
+    ],
+)
+@pytest.mark.parametrize("name", ["train.json", "TRAIN.JSON", "classes.txt"])
+def test_a_coco_data_set(tmp_path, name, content, notes):
+    (tmp_path / name).write_bytes(content)
+    found = read_class_names(tmp_path / name, None)
+    assert (found.names, found.category_ids) == (("box", "disc"), (3, 7))
+    assert len(found.notes) == notes
+    assert choose_classes(config_of(2), found).notes == found.notes
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'["box", "disc"]', "not COCO's format"),
+        (b'{"names": ["box"]}', "not COCO's format"),
+        (b'{"categories": []}', "expected at least one category"),
+        (b"{box", "not a JSON file"),
+        (b"", "not a JSON file"),
+    ],
+)
+def test_a_json_file_that_is_no_data_set(tmp_path, content, message):
+    (tmp_path / "names.json").write_bytes(content)
+    with pytest.raises(InputError, match=f"names.json: {message}"):
+        read_class_names(tmp_path / "names.json", None)
