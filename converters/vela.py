@@ -18,7 +18,8 @@ from typing import Literal
 from ethosu.vela import __version__
 from ethosu.vela.architecture_features import Accelerator
 
-from edgeblend.errors import ConversionError, InputError
+from edgeblend.errors import ConversionError, InputError, OutputError
+from edgeblend.write_errors import disk_failure
 
 Strategy = Literal["Performance", "Size"]
 
@@ -108,6 +109,7 @@ def compile_tflite(source: Path, folder: Path, options: VelaOptions) -> VelaOutp
 
     Raises:
         ConversionError: Vela fails on the graph, or reports in another way than it is known to.
+        OutputError: the temporary folder is full.
     """
     log = _run(source, folder, options)
     try:
@@ -155,9 +157,15 @@ def _run(source: Path, folder: Path, options: VelaOptions) -> str:
         command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace", check=False
     )
     if done.returncode != 0:
-        raise ConversionError(
+        error = ConversionError(
             f"Vela cannot compile {source.name} for {options.accelerator}: {_last_words(done.stderr)}"
         )
+        if reason := disk_failure(error, folder):
+            raise OutputError(
+                f"{folder.parent}: Vela cannot write its files: {reason}; make room, or set TMPDIR to a "
+                "folder with more"
+            ) from error
+        raise error
     return done.stdout
 
 
