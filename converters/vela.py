@@ -18,6 +18,7 @@ from typing import Literal
 from ethosu.vela import __version__
 from ethosu.vela.architecture_features import Accelerator
 
+from edgeblend import paths
 from edgeblend.errors import ConversionError, InputError, OutputError
 from edgeblend.write_errors import disk_failure
 
@@ -88,7 +89,7 @@ def check_options(options: VelaOptions) -> None:
             f"unknown accelerator {options.accelerator!r}; Vela {vela_version()} compiles for "
             f"{', '.join(accelerators())}"
         )
-    if options.config is not None and not options.config.is_file():
+    if options.config is not None and not paths.is_file(options.config):
         raise InputError(f"{options.config}: no such file; expected Vela's .ini file of the system")
     if options.config is not None and not (options.system_config and options.memory_mode):
         raise InputError(
