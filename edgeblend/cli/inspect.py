@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeblend import paths
-from edgeblend.bundle import Bundle, is_zipped_bundle
+from edgeblend.bundle import Bundle
 from edgeblend.cli.figures import counted
 from edgeblend.cli.report import human_bytes, print_json, print_rows
 from edgeblend.errors import EngineError, InputError
+from edgeblend.zipped import is_zipped_bundle
 
 if TYPE_CHECKING:
     from edgeblend.manifest import GraphSpec
