@@ -16,9 +16,11 @@ from typing import Literal, get_args
 from ethosu.vela import __version__
 from ethosu.vela.architecture_features import Accelerator
 
+from edgeblend import paths
 from edgeblend.child_process import run_module
 from edgeblend.choices import check_choice
-from edgeblend.errors import ConversionError, InputError
+from edgeblend.errors import ConversionError, InputError, OutputError
+from edgeblend.write_errors import disk_failure
 
 Strategy = Literal["Performance", "Size"]
 
@@ -90,7 +92,7 @@ def check_options(options: VelaOptions) -> None:
             f"{', '.join(accelerators())}"
         )
     check_choice("optimise", options.optimise, get_args(Strategy))
-    if options.config is not None and not options.config.is_file():
+    if options.config is not None and not paths.is_file(options.config):
         raise InputError(f"{options.config}: no such file; expected Vela's .ini file of the system")
     if options.config is not None and not (options.system_config and options.memory_mode):
         raise InputError(
@@ -111,6 +113,7 @@ def compile_tflite(source: Path, folder: Path, options: VelaOptions) -> VelaOutp
 
     Raises:
         ConversionError: Vela fails on the graph, or reports in another way than it is known to.
+        OutputError: the temporary folder is full.
     """
     log = _run(source, folder, options)
     if _ARENA_IGNORED in log:
@@ -156,9 +159,15 @@ def _run(source: Path, folder: Path, options: VelaOptions) -> str:
     except OSError as error:
         raise ConversionError(f"Vela cannot be started: {error}") from error
     if done.returncode != 0:
-        raise ConversionError(
+        error = ConversionError(
             f"Vela cannot compile {source.name} for {options.accelerator}: {_last_words(done.stderr)}"
         )
+        if reason := disk_failure(error, folder):
+            raise OutputError(
+                f"{folder.parent}: Vela cannot write its files: {reason}; make room, or set TMPDIR to a "
+                "folder with more"
+            ) from error
+        raise error
     return done.stdout
 
 

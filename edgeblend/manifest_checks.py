@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from edgeblend.classes import category_ids_problem
 from edgeblend.errors import BundleError
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MANIFEST_NAME = "manifest.json"
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+_Name = TypeVar("_Name", bound=Hashable)
 
 _LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
 _WITHOUT_LEVEL = ("image", "bases")
@@ -140,8 +142,10 @@ def _role_problems(manifest: Manifest) -> Iterator[str]:
     detector, basis = manifest.graphs["detector"], manifest.graphs["basis"]
     attention = "attention_features" if manifest.attention.mode == "sparse" else "attention"
     heads = ("cls_logits", "box_reg", "centerness", attention)
-    have = {(tensor.role, tensor.level) for tensor in detector.outputs}
-    need = {(role, level.name) for role in heads for level in manifest.decode.levels}
+    have: set[tuple[str, str | None]] = {(tensor.role, tensor.level) for tensor in detector.outputs}
+    need: set[tuple[str, str | None]] = {
+        (role, level.name) for role in heads for level in manifest.decode.levels
+    }
     need |= {(tensor.role, tensor.level) for tensor in basis.inputs}
     yield from (f"the detector has no output {role} {level}" for role, level in sorted(need - have, key=str))
     if [tensor.role for tensor in detector.inputs] != ["image"]:
@@ -160,7 +164,7 @@ def _misplaced(part: str, verb: str, tensors: Iterable[TensorSpec], roles: Itera
             yield f"the {part} graph {verb} {tensor.role}"
 
 
-def _twice(names: Iterable[Hashable]) -> list[Hashable]:
+def _twice(names: Iterable[_Name]) -> list[_Name]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.errors import BundleError, InputError
+from edgeblend.junk import listed_names
 from edgeblend.runtime.decode import Detections
 from edgeblend.spec import BlendSpec
 
@@ -66,6 +67,8 @@ def load_attention(path: Path, spec: BlendSpec) -> AttentionLayer:
 
     try:
         tensors = safetensors.numpy.load_file(path)
+        if others := sorted(tensors.keys() - {"weight", "bias"}):
+            raise InputError(f"it also holds {listed_names(others)}")
         layer = AttentionLayer(weight=tensors["weight"], bias=tensors["bias"])
         _check_layer(layer, spec)
     # A type that NumPy has not is a TypeError or an AttributeError, by version of safetensors.

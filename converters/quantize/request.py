@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgeblend import paths
 from edgeblend.bundle import Bundle, check_output
 from edgeblend.calibration.sampling import CalibrationSet
 from edgeblend.converters.quantize.recipe_files import check_layer_patterns, load_recipe
@@ -38,7 +39,7 @@ def check_request(
     recipe = load_recipe(recipe, source.manifest.target)
     if "int8" not in (recipe.detector, recipe.basis):
         raise InputError(f"recipe {recipe.name!r} leaves both graphs in float: nothing is left to quantize")
-    if out.exists() and out.resolve() == source.path.resolve():
+    if paths.exists(out) and out.resolve() == source.path.resolve():
         raise InputError(
             f"{out}: is the float bundle itself, which quantizing needs again; choose another name"
         )

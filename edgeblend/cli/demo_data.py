@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from edgeblend import paths
 from edgeblend.class_list import read_class_list
 from edgeblend.errors import InputError
 
@@ -65,11 +66,15 @@ def find_demo_data(folder: Path | None = None) -> DemoData:
     """
     given = folder is not None
     folder = folder if folder is not None else _installed()
-    missing = [name for name in _FILES if not (folder / name).is_file()]
-    if not (folder / _FOLDER).is_dir():
+    missing = [name for name in _FILES if not paths.is_file(folder / name)]
+    if not paths.is_dir(folder / _FOLDER):
         missing.append(f"{_FOLDER}/")
     if missing:
-        what = f"{folder}: no such folder" if not folder.is_dir() else f"{folder}: lacks {', '.join(missing)}"
+        what = (
+            f"{folder}: no such folder"
+            if not paths.is_dir(folder)
+            else f"{folder}: lacks {', '.join(missing)}"
+        )
         next_step = (
             f"a demo's folder holds {', '.join(_FILES)} and {_FOLDER}/"
             if given

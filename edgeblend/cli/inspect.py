@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeblend import paths
-from edgeblend.bundle import Bundle, is_zipped_bundle
+from edgeblend.bundle import Bundle
 from edgeblend.cli.exit_codes import FINDING
 from edgeblend.cli.figures import counted
 from edgeblend.cli.notes import Notes
 from edgeblend.cli.output import show
 from edgeblend.cli.report import human_bytes, print_json, print_rows
 from edgeblend.errors import EngineError, InputError
+from edgeblend.zipped import is_zipped_bundle
 
 if TYPE_CHECKING:
     from edgeblend.manifest import GraphSpec, Manifest

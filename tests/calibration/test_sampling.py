@@ -395,6 +395,15 @@ def test_a_full_disk_is_an_output_error(temporary, monkeypatch):
     assert list(temporary.iterdir()) == []
 
 
+def test_a_temporary_folder_that_cannot_be_written_is_an_output_error(monkeypatch):
+    def refuse(**options):
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(OutputError, match="No usable temporary directory found.*TMPDIR"):
+        sample_frames(scenes(3))
+
+
 def test_lists_stay_usable_after_closing():
     chosen = sample_frames(list(scenes(3)))
     chosen.close()

@@ -133,6 +133,7 @@ def layer_of(rows, outputs, dtype=np.float32, value=0.0, **more):
         b"\x00\x00\x00\x00\x00\x00\x00\x7f",
         {"weight": np.zeros((9, 18), np.float32)},
         layer_of(9, 17),
+        layer_of(9, 18, more=np.zeros(1, np.float32)),
         layer_of(9, 36),
         layer_of(10, 18),
         layer_of(0, 18),
