@@ -16,13 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .kinds import find_kind
+from .kinds import Seed, find_kind
 from .memory import resident
 from .outcome import Outcome, place_in_dump
 from .worker import DUMP, work
 
-Task = tuple[str, int]
-"""A kind's name and a seed."""
+Task = tuple[str, Seed]
+"""A kind's name, and which of its cases."""
 
 _POLL = 0.05  # seconds between two looks at time and memory
 _FOR_DUMP = 0.3  # seconds that a process gets to write its stack before it is killed

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .kinds import Kind, find_kind, make_case
+from .kinds import Kind, Seed, find_kind, make_case
 from .memory import address_space, peak_memory, reset_peak
 from .outcome import Outcome, fault_of, place_of
 
@@ -77,7 +77,7 @@ def settle(home: Path) -> Place:
     return place
 
 
-def run_case(kind: Kind, seed: int, place: Place) -> Outcome:
+def run_case(kind: Kind, seed: Seed, place: Place) -> Outcome:
     """Make a case's input, run the operation on it, and look at what it did."""
     _empty(place)
     os.chdir(place.current)
