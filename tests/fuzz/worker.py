@@ -22,6 +22,8 @@ from .kinds import Kind, Seed, find_kind, make_case
 from .memory import address_space, peak_memory, reset_peak
 from .outcome import Outcome, fault_of, place_of
 
+READY = "ready"
+"""What a worker says first: its start is no part of a case's time."""
 DUMP = "dump.txt"
 """Where ``faulthandler`` writes the stack when the process dies, or is asked for it."""
 _ADDRESS_SPACE = 6 << 30
@@ -44,11 +46,12 @@ def work(connection: Connection, home: str) -> None:
     """Run cases until there are no more; the start of a process.
 
     Args:
-        connection: gives (kind, seed), or None at the end; gets an Outcome for each.
+        connection: gives (kind, seed), or None at the end; gets READY, and an Outcome for each.
         home: an empty folder.
     """
     place = settle(Path(home))
     with contextlib.suppress(EOFError, BrokenPipeError):  # whoever gave the cases has gone
+        connection.send(READY)
         while (task := connection.recv()) is not None:
             connection.send(run_case(find_kind(task[0]), task[1], place))
 
