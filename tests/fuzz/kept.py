@@ -21,11 +21,12 @@ def outcomes() -> dict[str, str]:
 
 
 def copy_input(kind: str, name: str, folder: Path) -> None:
-    """Write an input into a folder: the files that are kept, or a bundle whose manifest was edited."""
+    """Write an input into a folder: the files that are kept, or a bundle that they are a part of."""
     source = FOLDER / kind / name
     if (source / EDITS).is_file():
         edits = json.loads((source / EDITS).read_text())
-        contents = bundle_files(edits["bundle"])
+        replaced = {path.name: path.read_bytes() for path in source.iterdir() if path.name != EDITS}
+        contents = {**bundle_files(edits["bundle"]), **replaced}
         manifest = manifest_of(edits["bundle"], contents)
         for path, value in edits["set"].items():
             _put(manifest, path.split("."), value)
