@@ -15,7 +15,7 @@ from .kinds import KINDS, Kind, find_kind
 from .outcome import Outcome
 from .plan import plan
 from .pool import Pool, Task
-from .report import Tally, grouped, summary_of, table_of, write_failures
+from .report import Tally, grouped, note_failure, summary_of, table_of, write_inputs
 
 _REPEATED = 40
 """Groups of which one case is run again, alone."""
@@ -26,16 +26,23 @@ _TIMES = 3
 def main(argv: Sequence[str] | None = None) -> int:
     """Run cases as asked for; return 1 if any failed."""
     args = _parser().parse_args(argv)
-    tasks = [_task(name) for name in args.only] or list(plan(_kinds(args.kind), args.cases, args.seed))
+    tasks = [task_of(name) for name in args.only] or list(plan(_kinds(args.kind), args.cases, args.seed))
     until = time.monotonic() + 60 * args.minutes if args.minutes else None
-    tallies, failures = _run(tasks, args.jobs, until)
+    tallies, failures = _run(tasks, args.jobs, until, args.out)
     print(table_of(tallies))
     if not failures:
         return 0
-    write_failures(args.out, failures)
+    write_inputs(args.out, failures)
     print(f"\n{summary_of(failures, {} if args.only else _repeat(failures))}")
     print(f"\n{len(failures)} failures of {len(grouped(failures))} kinds; inputs are in {args.out}")
     return 1
+
+
+def task_of(name: str) -> Task:
+    """Return the case that ``--only`` names, as ``graph-onnx:12``, ``coco:-1`` or ``config:long-value``."""
+    kind, _, seed = name.rpartition(":")
+    number = seed.removeprefix("-").isdigit()
+    return find_kind(kind).name, int(seed) if number else seed
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,21 +74,20 @@ def _kinds(names: Sequence[str]) -> list[Kind]:
     return [*known, *exact]
 
 
-def _task(name: str) -> Task:
-    kind, _, seed = name.rpartition(":")
-    return find_kind(kind).name, int(seed)
-
-
-def _run(tasks: Sequence[Task], jobs: int, until: float | None) -> tuple[dict[str, Tally], list[Outcome]]:
+def _run(
+    tasks: Sequence[Task], jobs: int, until: float | None, out: Path
+) -> tuple[dict[str, Tally], list[Outcome]]:
     """Return tallies by kind and all failures, in the order of the kinds; after Ctrl-C those so far."""
     tqdm.set_lock(threading.RLock())  # its own is one between processes, which nobody else here needs
     tallies = {kind: Tally() for kind in dict.fromkeys(kind for kind, _ in tasks)}
     failures: list[Outcome] = []
-    with Pool(jobs) as pool, tqdm(total=len(tasks), unit="case", disable=None) as bar:
+    pause = 0.1 if sys.stderr.isatty() else 60.0  # seconds between two lines of progress
+    with Pool(jobs) as pool, tqdm(total=len(tasks), unit="case", mininterval=pause) as bar:
         try:
             for outcome in pool.run(_before(tasks, until)):
                 tallies[outcome.kind].add(outcome)
                 if outcome.status == "failed":
+                    note_failure(out, outcome, first=not failures)
                     failures.append(outcome)
                     bar.set_postfix(failures=len(failures), refresh=False)
                 bar.update()
@@ -90,7 +96,7 @@ def _run(tasks: Sequence[Task], jobs: int, until: float | None) -> tuple[dict[st
     order = [kind.name for kind in KINDS]
     known = sorted(tallies, key=lambda name: order.index(name) if name in order else len(order))
     return {name: tallies[name] for name in known}, sorted(
-        failures, key=lambda outcome: (outcome.kind, outcome.seed)
+        failures, key=lambda outcome: (outcome.kind, str(outcome.seed))
     )
 
 

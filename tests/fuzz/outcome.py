@@ -25,7 +25,7 @@ class Outcome:
     """What one case did."""
 
     kind: str
-    seed: int
+    seed: int | str
     status: Literal["accepted", "refused", "failed"]
     reason: str = ""
     """Of a refusal, the error's class; of a failure an exception's class, a signal, ``hang`` and so on."""

@@ -16,17 +16,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .kinds import find_kind
+from .kinds import Seed, find_kind
 from .memory import resident
 from .outcome import Outcome, place_in_dump
-from .worker import DUMP, work
+from .worker import DUMP, READY, work
 
-Task = tuple[str, int]
-"""A kind's name and a seed."""
+Task = tuple[str, Seed]
+"""A kind's name, and which of its cases."""
 
 _POLL = 0.05  # seconds between two looks at time and memory
 _FOR_DUMP = 0.3  # seconds that a process gets to write its stack before it is killed
 _KILLED = 1.25  # times the memory of a kind; up to there the worker measures it, and better
+_TO_START = 300.0  # seconds for a worker to start, the first of which imports everything
 _RENEWED = 1000  # cases after which a worker is replaced: what C++ libraries lose adds up
 _PRELOADED = (
     *(
@@ -92,6 +93,7 @@ class _Process:
     process: Any
     connection: Connection
     cases: int = 0
+    ready: bool = False
 
 
 class _Worker:
@@ -117,28 +119,33 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):  # it died in between, which shows when it is read from
             running.connection.send(task)
 
-    def take(self) -> Outcome:
-        """Return what the process says of its task, or why it says nothing any more."""
+    def take(self) -> Outcome | None:
+        """Return what the process says of its task, or why it no longer can; None if it just started."""
         running = self._start()
         try:
-            outcome: Outcome = running.connection.recv()
+            said: Outcome | str = running.connection.recv()
         except (EOFError, ConnectionResetError):
             running.process.join()
             return self._end(_death(running.process.exitcode))
+        if said == READY:
+            running.ready, self._given, self._used = True, time.monotonic(), resident(running.process.pid)
+            return None
+        assert isinstance(said, Outcome)
         self.task = None
         if running.cases >= _RENEWED:
             self.stop()
-        return outcome
+        return said
 
     def check(self) -> Outcome | None:
         """Return an outcome if the task has to be ended: it takes too long, or too much."""
         running, task = self._start(), self.task
         assert task is not None
         kind = find_kind(task[0])
+        limit = kind.seconds if running.ready else _TO_START
         grown = resident(running.process.pid) - self._used
-        if grown > _KILLED * kind.memory:
+        if running.ready and grown > _KILLED * kind.memory:
             return self._kill("memory", grown)
-        return self._kill("hang", grown) if time.monotonic() - self._given > kind.seconds else None
+        return self._kill("hang", grown) if time.monotonic() - self._given > limit else None
 
     def stop(self) -> None:
         """End the process."""

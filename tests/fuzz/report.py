@@ -12,6 +12,7 @@ from pathlib import Path
 from .kinds import make_case
 from .outcome import Outcome
 
+LIST = "failures.jsonl"
 _KEPT = 3
 """Inputs of each group that are written; the others are in the list."""
 _SHOWN = 300
@@ -83,15 +84,19 @@ def summary_of(failures: Sequence[Outcome], repeated: dict[str, bool]) -> str:
     return "\n\n".join(parts)
 
 
-def write_failures(folder: Path, failures: Sequence[Outcome]) -> None:
-    """Write ``failures.jsonl``, and the inputs of some cases of each group.
+def note_failure(folder: Path, outcome: Outcome, *, first: bool) -> None:
+    """Add a line to ``failures.jsonl`` as soon as something is found: a long run may not come to its end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LIST).open("w" if first else "a") as file:
+        file.write(f"{json.dumps(asdict(outcome))}\n")
+
+
+def write_inputs(folder: Path, failures: Sequence[Outcome]) -> None:
+    """Write the inputs of some cases of each group.
 
     An input lies in ``<kind>-<seed>/input``, beside ``failure.json``, which says what happened and how to
     repeat it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(asdict(outcome)) for outcome in failures]
-    (folder / "failures.jsonl").write_text("".join(f"{line}\n" for line in lines))
     for group in grouped(failures):
         for outcome in group[:_KEPT]:
             place = folder / f"{outcome.kind}-{outcome.seed}"

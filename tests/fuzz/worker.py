@@ -18,10 +18,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .kinds import Kind, find_kind, make_case
+from .kinds import Kind, Seed, find_kind, make_case
 from .memory import address_space, peak_memory, reset_peak
 from .outcome import Outcome, fault_of, place_of
 
+READY = "ready"
+"""What a worker says first: its start is no part of a case's time."""
 DUMP = "dump.txt"
 """Where ``faulthandler`` writes the stack when the process dies, or is asked for it."""
 _ADDRESS_SPACE = 6 << 30
@@ -44,11 +46,12 @@ def work(connection: Connection, home: str) -> None:
     """Run cases until there are no more; the start of a process.
 
     Args:
-        connection: gives (kind, seed), or None at the end; gets an Outcome for each.
+        connection: gives (kind, seed), or None at the end; gets READY, and an Outcome for each.
         home: an empty folder.
     """
     place = settle(Path(home))
     with contextlib.suppress(EOFError, BrokenPipeError):  # whoever gave the cases has gone
+        connection.send(READY)
         while (task := connection.recv()) is not None:
             connection.send(run_case(find_kind(task[0]), task[1], place))
 
@@ -77,7 +80,7 @@ def settle(home: Path) -> Place:
     return place
 
 
-def run_case(kind: Kind, seed: int, place: Place) -> Outcome:
+def run_case(kind: Kind, seed: Seed, place: Place) -> Outcome:
     """Make a case's input, run the operation on it, and look at what it did."""
     _empty(place)
     os.chdir(place.current)

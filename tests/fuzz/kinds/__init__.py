@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
+from .. import kept
 from . import (
     attention,
     checkpoints,
@@ -18,10 +19,11 @@ from . import (
     planted,
     recipes,
     videos,
+    weights,
 )
-from .kind import Kind
+from .kind import Kind, Seed
 
-__all__ = ["KINDS", "UNCHANGED", "Kind", "find_kind", "make_case"]
+__all__ = ["KINDS", "UNCHANGED", "Kind", "Seed", "find_kind", "make_case"]
 
 UNCHANGED = -1
 """The seed of a kind's good input, which must be accepted."""
@@ -36,6 +38,7 @@ KINDS: tuple[Kind, ...] = (
     *videos.KINDS,
     *attention.KINDS,
     *checkpoints.KINDS,
+    *weights.KINDS,
     *graphs.KINDS,
 )
 
@@ -49,10 +52,18 @@ def find_kind(name: str) -> Kind:
     return _by_name()[name]
 
 
-def make_case(name: str, seed: int, folder: Path) -> None:
-    """Write the input of one case into an empty folder; of :data:`UNCHANGED`, the one that is not mutated."""
+def make_case(name: str, seed: Seed, folder: Path) -> None:
+    """Write the input of one case into an empty folder.
+
+    Args:
+        name: the kind's.
+        seed: a number, :data:`UNCHANGED`, or the name of an input in the corpus.
+        folder: where.
+    """
     kind = find_kind(name)
-    if seed == UNCHANGED:
+    if isinstance(seed, str):
+        kept.copy_input(name, seed, folder)
+    elif seed == UNCHANGED:
         kind.write(folder)
     else:
         kind.make(Random(f"{name}:{seed}"), folder)

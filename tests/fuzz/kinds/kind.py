@@ -9,6 +9,9 @@ from random import Random
 
 from edgeblend.errors import EdgeBlendError
 
+Seed = int | str
+"""Which case of a kind: the number that it is made from, or the name of one in the corpus."""
+
 
 class WrongResultError(Exception):
     """An operation took an input and made something of it that cannot be."""
