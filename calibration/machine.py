@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edgeblend.runtime.backends.processor import processor_name, usable_cores
+from edgeblend.runtime.backends.processor import processor_name
+from edgeblend.runtime.backends.processor import usable_cores as usable_cores  # what engines take
 
 _X86 = {
     "AVX2": {"avx2"},

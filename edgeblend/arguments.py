@@ -25,11 +25,12 @@ def check_whole(name: str, value: object, lowest: int, highest: int) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise InputError(f"{name}: got {value!r}; give a whole number from {lowest} to {highest}")
-    if value < lowest:
-        raise InputError(f"{name} must be at least {lowest}, got {value}")
-    if value > highest:
-        raise InputError(f"{name} must be at most {highest}, got {value}")
-    return int(value)
+    number = int(value)
+    if number < lowest:
+        raise InputError(f"{name} must be at least {lowest}, got {number}")
+    if number > highest:
+        raise InputError(f"{name} must be at most {highest}, got {number}")
+    return number
 
 
 def check_share(name: str, value: object) -> float:
@@ -38,6 +39,6 @@ def check_share(name: str, value: object) -> float:
     Raises:
         InputError: no number, a truth value, NaN, or one out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
-        raise InputError(f"{name} must be a number of at least 0 and below 1, got {value!r}")
-    return float(value)
+    if not isinstance(value, bool) and isinstance(value, numbers.Real) and 0 <= float(value) < 1:
+        return float(value)
+    raise InputError(f"{name} must be a number of at least 0 and below 1, got {value!r}")

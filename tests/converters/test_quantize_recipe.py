@@ -57,7 +57,7 @@ def test_a_file_that_is_called_like_a_shipped_one_needs_its_suffix(tmp_path, mon
         ('{"name": "mine", "toolkit": ""}', "Expected `str` of length >= 1 - at `$.toolkit`"),
         (
             '{"name": "mine", "float_layers": [""]}',
-            "length >= 1 - at `$.float_layers[...]`",
+            "length >= 1 - at `$.float_layers[0]`",
         ),
         ('{"name": "mine", "float_below_db": {"detector": 1e999}}', "Number out of range"),
         ('{"name": "mine", "float_below_db": {"detector": NaN}}', "malformed"),
