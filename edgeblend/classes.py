@@ -65,7 +65,9 @@ def category_ids_problem(ids: Sequence[int], num_classes: int) -> str | None:
         if isinstance(category, bool) or not isinstance(category, int):
             return f"the category id {category!r} is not a whole number"
         if not SMALLEST_CATEGORY_ID <= category <= LARGEST_CATEGORY_ID:
-            return f"the category id {category} does not fit into 64 bits"
+            bits = category.bit_length()  # of more than 4,300 digits Python makes no text
+            shown = str(category) if bits <= 128 else f"of {bits} bits"
+            return f"the category id {shown} does not fit into 64 bits"
     if repeated := [category for category, count in Counter(ids).items() if count > 1]:
         return f"the category id {repeated[0]} is given more than once"
     return None

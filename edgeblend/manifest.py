@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from edgeblend.classes import LARGEST_CATEGORY_ID, SMALLEST_CATEGORY_ID
 from edgeblend.errors import BundleError
 from edgeblend.manifest_checks import FILE_NAME, contradictions
 from edgeblend.manifest_checks import MANIFEST_NAME as MANIFEST_NAME
@@ -34,6 +35,7 @@ _SMALLEST, _LARGEST = 1.1754943508222875e-38, 3.4028234663852886e38  # what floa
 FileName = Annotated[str, Meta(max_length=255, extra_json_schema={"pattern": f"^{FILE_NAME.pattern}$"})]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
 Error = Annotated[float, Meta(ge=0)]
+CategoryId = Annotated[int, Meta(ge=SMALLEST_CATEGORY_ID, le=LARGEST_CATEGORY_ID)]
 Part = Literal["detector", "basis"]
 
 _ADVICE = "copy or convert the bundle again"
@@ -226,7 +228,7 @@ class Manifest(Struct, frozen=True):
     input: InputSpec
     things: tuple[Name, ...]
     """Class names of instances, by class index."""
-    category_ids: tuple[int, ...]
+    category_ids: tuple[CategoryId, ...]
     """Category id of each of ``things``, as the data set numbers it; results are written with these."""
     stuff: tuple[Name, ...]
     """Class names of a panoptic model's semantic map; empty otherwise."""

@@ -212,7 +212,7 @@ def test_whatever_stands_at_any_place_is_read_or_refused(good: dict[str, Any]) -
     "data",
     [
         b"[" * 100_000,
-        b'{"schema_version": 3, "x": ' + b"[" * 100_000,
+        b'{"schema_version": 4, "x": ' + b"[" * 100_000,
         b'{"schema_version": "\xff"}',
         b"\xef\xbb\xbf{}",
     ],
