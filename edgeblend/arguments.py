@@ -41,4 +41,4 @@ def check_share(name: str, value: object) -> float:
     """
     if not isinstance(value, bool) and isinstance(value, numbers.Real) and 0 <= float(value) < 1:
         return float(value)
-    raise InputError(f"{name} must be a number of at least 0 and below 1, got {value!r}")
+    raise InputError(f"{name} must be at least 0 and below 1, got {value!r}")

@@ -33,5 +33,5 @@ def test_shares_come_back_as_floats(value: object) -> None:
 
 @pytest.mark.parametrize("value", [1, -0.1, float("nan"), float("inf"), "0.5", None, True, 0.5j])
 def test_what_is_no_share_is_refused(value: object) -> None:
-    with pytest.raises(InputError, match="score_threshold must be a number"):
+    with pytest.raises(InputError, match="score_threshold must be at least 0"):
         check_share("score_threshold", value)

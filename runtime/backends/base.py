@@ -71,7 +71,7 @@ def _check_cache(folder: object) -> None:
     if not isinstance(folder, Path):
         raise InputError(f"cache_dir: got {folder!r}; give the path of a folder, or None")
     if is_file(folder):
-        raise InputError(f"cache_dir: {folder} is a file; compiled graphs need a folder to be kept in")
+        raise InputError(f"{folder}: is a file; compiled graphs need a folder to be kept in")
 
 
 def _check_properties(properties: object) -> None:

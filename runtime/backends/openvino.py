@@ -74,10 +74,10 @@ def open_session(graph: GraphSpec, files: Sequence[Path], options: EngineOptions
     if graph.format != "openvino-ir":
         raise EngineError(f"OpenVINO opens graphs of format 'openvino-ir', this one is {graph.format!r}")
     device = options.device.upper()
-    _check_npu(device, options)
     with engine_errors(f"OpenVINO cannot compile {files[0].name} for {device}", _last_line):
         core = _core()
         _check_device(core, device)
+        _check_npu(device, options)
         compiled = core.compile_model(core.read_model(files[0]), device, _properties(options))
         info = _session_info(core, compiled)
         _check_precision(info, options)

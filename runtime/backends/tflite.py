@@ -144,7 +144,9 @@ def model_session(model: Path | bytes, options: EngineOptions | None = None) -> 
     module, device = _interpreter_module(package), _device(options)
     name = model.name if isinstance(model, Path) else "the graph"
     failed = f"TFLite cannot open {name} for {device}"
-    with engine_errors(f"{failed}: the file", _one_line):
+    with engine_errors(
+        f"{failed}: the file", lambda error: f"{_one_line(error)}; convert the checkpoint again"
+    ):
         check_graph(model)
     source = {"model_path": str(model)} if isinstance(model, Path) else {"model_content": model}
     # Every session has an interpreter of its own, with threads of its own.

@@ -85,9 +85,14 @@ def test_a_zip_that_points_outside(name, place, run_args, refused):
 # Options
 
 
-@pytest.mark.parametrize("device", ["NPU", "FOO", "cpu", "", "AUTO:FOO,CPU"])
+@pytest.mark.parametrize("device", ["NPU", "FOO", "foo", "", "AUTO:FOO,CPU"])
 def test_a_device_that_is_not_there(device, run_args, refused):
     refused(run_args("--device", device), 7, "is not there", "CPU", "edgeblend doctor")
+
+
+@pytest.mark.parametrize("threads", ["3000000000", "1025"])
+def test_more_threads_than_any_machine_has(threads, run_args, refused):
+    refused(run_args("--threads", threads), 3, "threads must be at most 1024", threads)
 
 
 @pytest.mark.parametrize("threads", ["0", "-1"])

@@ -98,7 +98,7 @@ def test_a_part_that_nobody_knows(bundle, engine) -> None:
 
 def test_a_cache_that_is_a_file(bundle, engine, tmp_path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="file is a file"):
+    with pytest.raises(InputError, match="file: is a file"):
         open_sessions(bundle, cache_dir=tmp_path / "file")
 
 
