@@ -91,8 +91,9 @@ def read_coco(
 ) -> CocoDataset:
     """Read a COCO file of instances and check it against itself and its folder of pictures.
 
-    Objects that cannot be learnt from (no mask, no area, outside the picture) are dropped and counted in
-    ``notes``. Pictures are looked for, not opened.
+    What is clear is read as it is meant, and what was changed is in ``notes``: objects that cannot be learnt
+    from (no mask, no area, outside the picture) are dropped, and so on. Pictures are looked for, and opened
+    where their size is missing.
 
     Args:
         annotations: the JSON file.

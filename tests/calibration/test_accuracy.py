@@ -308,6 +308,37 @@ def test_parity_with_pycocotools(tmp_path, seed, new):
         assert 5 < ours.ap < 95
 
 
+def test_parity_on_a_file_with_a_root_and_names_that_repeat(tmp_path):
+    coco = pytest.importorskip("pycocotools.coco")
+    cocoeval = pytest.importorskip("pycocotools.cocoeval")
+    content, predictions = random_case(tmp_path, np.random.default_rng(4))
+    for category in content["categories"]:
+        category["supercategory"] = "a"
+    content["categories"] = [
+        {"id": 0, "name": "a", "supercategory": "none"},
+        {"id": 5, "name": "b", "supercategory": "a"},
+        *content["categories"],
+    ]
+    path = tmp_path / "val.json"
+    path.write_text(json.dumps(content))
+    dataset = read_coco(path)
+    assert (dataset.class_names, dataset.category_ids) == (("a", "b", "c"), (10, 20, 30))
+    records = [
+        {key: record[key] for key in ("image_id", "category_id", "score", "segmentation")}
+        for image, found_ in predictions.items()
+        for record in found_.to_coco(image, category_ids=dataset.category_ids)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = coco.COCO(str(path))
+        evaluation = cocoeval.COCOeval(truth, truth.loadRes(records), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    assert measure_accuracy(dataset, predictions).mask.ap == pytest.approx(
+        100 * evaluation.stats[0], abs=1e-6
+    )
+
+
 def band_of(mask):
     """A mask's boundary: its pixels within 2% of the diagonal (4 here) of one outside, as a king moves."""
     padded = np.pad(mask, 4)
