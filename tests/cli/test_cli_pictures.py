@@ -117,7 +117,7 @@ def test_overlays_have_the_size_of_the_frame(picture, photograph, segment):
 
 def test_without_overlays(picture, segment):
     segment(picture, more=("--no-overlays",))
-    assert [path.name for path in Path("out").iterdir()] == ["instances.json"]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["instances.json", "instances.jsonl"]
 
 
 def test_lines_for_people(picture, bundle, cli):
