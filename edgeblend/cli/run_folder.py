@@ -84,7 +84,8 @@ def begin(out: Path, header: Header, *, overlays: bool) -> Journal:
     Raises:
         OutputError: it cannot be made; nothing of it is there then.
     """
-    made = [folder for folder in (out, *out.parents) if not os.path.lexists(folder)]  # deepest first
+    folders = (out / OVERLAYS, out, *out.parents)  # the deepest first
+    made = [folder for folder in folders if not os.path.lexists(folder)]
     journal: Journal | None = None
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -104,6 +105,22 @@ def begin(out: Path, header: Header, *, overlays: bool) -> Journal:
         if isinstance(error, OSError):
             raise OutputError(f"{out}: cannot be written: {error}") from error
         raise
+    return journal
+
+
+def go_on(out: Path, end: int, *, overlays: bool) -> Journal:
+    """Open the journal in the folder, cut off after ``end``, to go on with it.
+
+    Raises:
+        OutputError: it cannot be written, or another run writes it.
+    """
+    journal = Journal(out / JOURNAL_FILE, None, end=end)
+    try:
+        if overlays:  # somebody may have deleted them
+            (out / OVERLAYS).mkdir(exist_ok=True)
+    except OSError as error:
+        journal.close()
+        raise OutputError(f"{out / OVERLAYS}: cannot be written: {error}") from error
     return journal
 
 

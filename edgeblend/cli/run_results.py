@@ -85,7 +85,7 @@ class RunResults:
                 break
             position = end
         if self.end is None:
-            self._journal = Journal(path, None, end=position)
+            self._journal = run_folder.go_on(self._out, position, overlays=self._overlays)
 
     def add_picture(
         self,
