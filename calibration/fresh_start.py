@@ -13,13 +13,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.bundle import Bundle
 from edgeblend.calibration.fresh_process import answer, end_with_parent, run_fresh
 from edgeblend.calibration.peak_memory import peak_resident_bytes
+from edgeblend.choices import check_choice
 from edgeblend.errors import EdgeBlendError, OutputError
 from edgeblend.runtime.backends.base import Precision
 
@@ -43,7 +46,7 @@ class FreshStart:
 
 
 def measure_fresh_start(
-    bundle: Path,
+    bundle: str | Path | Bundle,
     frames: Sequence[NDArray[np.uint8]],
     *,
     device: str = "CPU",
@@ -58,13 +61,15 @@ def measure_fresh_start(
         EngineError: the process failed, with its own last words or its signal; or it takes too long.
         OutputError: the temporary folder cannot be written.
     """
+    check_choice("precision", precision, get_args(Precision))
     options = ["--device", device, "--precision", precision]
     options += ["--threads", str(threads)] if threads is not None else []
     options += ["--score-threshold", str(score_threshold)] if score_threshold is not None else []
     options += ["--cache-dir", str(cache_dir)] if cache_dir is not None else []
+    where = bundle.path if isinstance(bundle, Bundle) else Path(bundle)
     with _saved(frames) as paths:
-        arguments = [*options, "--", str(bundle), *map(str, paths)]
-        told = run_fresh("edgeblend.calibration.fresh_start", arguments, bundle=bundle)
+        arguments = [*options, "--", str(where), *map(str, paths)]
+        told = run_fresh("edgeblend.calibration.fresh_start", arguments, bundle=where)
     return msgspec.json.decode(told, type=FreshStart)
 
 

@@ -9,14 +9,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
+from edgeblend.bundle import Bundle
 from edgeblend.calibration.fresh_process import answer, end_with_parent, run_fresh
+from edgeblend.choices import check_choice
 from edgeblend.errors import EdgeBlendError
 from edgeblend.runtime.backends.base import Precision
 
 
 def measure_peak_memory(
-    bundle: Path,
+    bundle: str | Path | Bundle,
     pictures: Sequence[Path],
     *,
     device: str = "CPU",
@@ -31,10 +34,12 @@ def measure_peak_memory(
     Raises:
         EngineError: the process failed, with its own last words or its signal; or it takes too long.
     """
+    check_choice("precision", precision, get_args(Precision))
     options = ["--device", device, "--precision", precision]
     options += ["--threads", str(threads)] if threads is not None else []
-    arguments = [*options, "--", str(bundle), *map(str, pictures)]
-    told = run_fresh("edgeblend.calibration.peak_memory", arguments, bundle=bundle)
+    where = bundle.path if isinstance(bundle, Bundle) else Path(bundle)
+    arguments = [*options, "--", str(where), *map(str, pictures)]
+    told = run_fresh("edgeblend.calibration.peak_memory", arguments, bundle=where)
     return int(told) if told != "unknown" else None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,12 +18,15 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from edgeblend.converters.exported import ExportedGraph
+from edgeblend.converters.process_state import logging_at, without_warnings_of
 from edgeblend.converters.split import Shape, SplitGraph
+from edgeblend.converters.third_party import one_line, third_party
 from edgeblend.errors import ConversionError
 from edgeblend.manifest import GraphPrecision
 from edgeblend.model.blendmask import SIZE_DIVISOR
 from edgeblend.model.config import ModelConfig
 from edgeblend.model.deform_conv import ModulatedDeformConv2d
+from edgeblend.one_at_a_time import one_at_a_time
 
 FORMAT = "onnx"
 PRECISIONS: tuple[GraphPrecision, ...] = ("fp32", "fp16")
@@ -66,7 +68,8 @@ def export_graph(
     Raises:
         ConversionError: torch cannot export the graph, or what it exported is not valid ONNX.
     """
-    model = _export(graph, example, shapes)
+    with one_at_a_time():
+        model = _export(graph, example, shapes)
     _keep_essentials(model, graph)
     _name_layers(model)
     _use_scalars(model)
@@ -171,26 +174,26 @@ def _trace(
     names: tuple[tuple[str, ...], tuple[str, ...]],
     sides: Any,  # noqa: ANN401 - torch has no type for it
 ) -> ModelProto:
-    try:
-        with _quiet():
-            program = torch.onnx.export(
-                module,
-                inputs,
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=names[0],
-                output_names=names[1],
-                dynamic_shapes=sides,
-                verbose=False,
-            )
-    except Exception as error:  # what tracing raises is of any class
-        cause: BaseException = error
-        while cause.__cause__ is not None:  # torch wraps it in advice
-            cause = cause.__cause__
-        reason = " ".join(str(cause).split()) or type(cause).__name__
-        raise ConversionError(f"torch cannot export the {part} graph as ONNX: {reason}") from error
+    with third_party(f"torch cannot export the {part} graph as ONNX", _root_cause), _quiet():
+        program = torch.onnx.export(
+            module.eval(),  # what it holds is already; the graph's own module is new
+            inputs,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=names[0],
+            output_names=names[1],
+            dynamic_shapes=sides,
+            verbose=False,
+        )
     assert program is not None  # as it is for dynamo=True
     return program.model_proto
+
+
+def _root_cause(error: BaseException) -> str:
+    """Return why tracing failed, without the advice that torch wraps it in."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return one_line(error)
 
 
 class _Call(nn.Module):
@@ -303,13 +306,9 @@ def _bypass(model: ModelProto, node: NodeProto) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep from torch's log that torchvision is missing, which nothing here needs."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
+    """Keep from torch's log that torchvision is missing, which nothing here needs, and what it deprecates."""
+    with (
+        logging_at(logging.ERROR, "torch.onnx"),
+        without_warnings_of("copyreg", "onnx", "onnx_ir", "onnxscript", "torch"),
+    ):
+        yield

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import openvino as ov
 import openvino.opset15 as ops
 import torch
 from openvino.frontend.pytorch import ConversionExtension, ModuleExtension
+from openvino.tools.ovc import convert as ovc_convert
+from openvino.tools.ovc import convert_impl as ovc_convert_impl
 from torch import Tensor
 
 from edgeblend.converters.exported import ExportedGraph
+from edgeblend.converters.process_state import replaced
 from edgeblend.converters.split import Shape, SplitGraph
-from edgeblend.errors import ConversionError
+from edgeblend.converters.third_party import third_party
 from edgeblend.manifest import GraphPrecision
 from edgeblend.model.config import ModelConfig
 from edgeblend.model.deform_conv import ModulatedDeformConv2d
@@ -54,15 +58,13 @@ def export_graph(
         ConversionError: OpenVINO does not take the graph.
     """
     module = copy.deepcopy(graph.module)  # conversion leaves the modules it maps patched
-    try:
+    with third_party(f"OpenVINO cannot convert the {graph.part} graph"), _root_logger_as_it_is():
         model = ov.convert_model(
             module,
             example_input=example,
             input=[ov.PartialShape([-1 if side is None else side for side in shape]) for shape in shapes],
             extension=_deformable_extensions(module) or None,  # it refuses an empty list
         )
-    except Exception as error:  # OpenVINO raises bare Exceptions too
-        raise ConversionError(f"OpenVINO cannot convert the {graph.part} graph: {error}") from error
     for port, spec in zip(model.inputs, graph.inputs, strict=True):
         port.get_tensor().set_names({spec.name})
         port.get_node().set_friendly_name(spec.name)
@@ -77,6 +79,24 @@ def export_graph(
 def tool_versions() -> dict[str, str]:
     """Return the versions of what exports."""
     return {"openvino": str(ov.__version__), "torch": str(torch.__version__)}
+
+
+@contextmanager
+def _root_logger_as_it_is() -> Iterator[None]:
+    """Keep the conversion from setting the root logger's level, filters and handlers.
+
+    It would do so for all threads, put them back as they were before whatever else was done to them
+    meanwhile, and leave them where it fails. It logs nothing that it does not raise, too.
+    """
+    with (
+        replaced(ovc_convert_impl, init_logger=_do_nothing),
+        replaced(ovc_convert, restore_logger_state=_do_nothing),
+    ):
+        yield
+
+
+def _do_nothing(*given: object) -> None:
+    del given
 
 
 def _deformable_extensions(module: torch.nn.Module) -> list[Any]:

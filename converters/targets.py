@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from edgeblend.converters.exported import ExportedGraph
 from edgeblend.converters.split import Shape, SplitGraph
+from edgeblend.converters.third_party import import_one_at_a_time
 from edgeblend.errors import EngineError, InputError
 from edgeblend.manifest import GraphPrecision
 from edgeblend.model.config import ModelConfig
@@ -59,7 +59,7 @@ def load_target(name: str) -> Target:
     if name not in TARGETS:
         raise EngineError(f"unknown target {name!r}; known are {', '.join(TARGETS)}")
     try:
-        return cast(Target, import_module(TARGETS[name]))
+        return cast(Target, import_one_at_a_time(TARGETS[name]))
     except ModuleNotFoundError as error:
         extra = "convert" if name == "openvino" else f"convert-{name}"
         raise EngineError(

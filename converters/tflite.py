@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+import litert_torch
 import msgspec
 import torch
+from litert_torch import fx_infra, progress
 from torch import Tensor
 
 from edgeblend.converters.exported import ExportedGraph
+from edgeblend.converters.process_state import replaced, without_warnings_of
 from edgeblend.converters.split import Shape, SplitGraph
 from edgeblend.converters.tflite_file import (
     name_everything,
@@ -21,17 +23,11 @@ from edgeblend.converters.tflite_file import (
     to_bytes,
 )
 from edgeblend.converters.tflite_modules import ChannelsLast, layer_weights
-from edgeblend.converters.tflite_precision import quiet, round_weights
+from edgeblend.converters.tflite_precision import round_weights
+from edgeblend.converters.third_party import third_party
 from edgeblend.errors import ConversionError
 from edgeblend.manifest import GraphPrecision, TensorSpec
 from edgeblend.model.config_schema import ModelConfig, ResNetConfig
-
-_disabled = logging.root.manager.disable
-logging.disable(logging.WARNING)  # packages below it warn of CUDA libraries that they do not find
-try:
-    import litert_torch
-finally:
-    logging.disable(_disabled)
 
 FORMAT = "tflite"
 PRECISIONS: tuple[GraphPrecision, ...] = ("fp32", "fp16", "int8-dynamic")
@@ -80,13 +76,12 @@ def export_graph(
     inputs = tuple(
         torch.zeros(_channels_last(shape, spec)) for shape, spec in zip(shapes, graph.inputs, strict=True)
     )
-    try:
-        with _quiet(), torch.no_grad():
-            content = litert_torch.convert(module, inputs).model_content()
-    except Exception as error:  # LiteRT, torch and MLIR raise of all kinds
-        raise ConversionError(
-            f"LiteRT cannot convert the {graph.part} graph: {_first_line(error)}"
-        ) from error
+    with (
+        third_party(f"LiteRT cannot convert the {graph.part} graph", _first_line),  # MLIR has many lines
+        _quiet(),
+        torch.no_grad(),
+    ):
+        content = litert_torch.convert(module, inputs).model_content()
     model = read_file(content)
     nearest_without_half_pixels(model)
     name_everything(
@@ -122,14 +117,17 @@ def _in_float(spec: TensorSpec) -> TensorSpec:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep LiteRT from showing its steps."""
-    shown = litert_torch.config.show_progress
-    litert_torch.config.show_progress = False
-    try:
-        with quiet():
-            yield
-    finally:
-        litert_torch.config.show_progress = shown
+    """Keep LiteRT from showing its steps, and from taking torch's log handlers away."""
+    with (
+        replaced(progress.console, quiet=True),  # its switch is an environment variable
+        replaced(fx_infra, silence_torch_logs=_do_nothing),
+        without_warnings_of("copyreg", "jax", "litert_torch", "torch", "torchao"),
+    ):
+        yield
+
+
+def _do_nothing() -> None:
+    return None
 
 
 def _first_line(error: Exception) -> str:

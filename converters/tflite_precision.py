@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
-import warnings
 from collections.abc import Iterator
+from typing import Any
 
+from edgeblend.converters.process_state import logging_at, replaced, without_warnings_of
+from edgeblend.converters.third_party import third_party
 from edgeblend.manifest import GraphPrecision
 
 _ROUNDED = {
@@ -41,23 +42,32 @@ def round_weights(content: bytes, precision: GraphPrecision) -> bytes:
         {"regex": ".*", "operation": operation, **_ROUNDED[precision]}
         for operation in ("CONV_2D", "DEPTHWISE_CONV_2D")
     ]
-    with quiet():
+    with quantizing(f"AI Edge Quantizer cannot store the weights as {precision}"):
         made = quantizer.Quantizer(content, recipe).quantize(enable_progress_report=False)
-    return bytes(made.quantized_model)
+        return bytes(made.quantized_model)
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what converts and quantizes from logging, warning and drawing bars; errors are raised."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
+def quantizing(what: str) -> Iterator[None]:
+    """Enter to call AI Edge Quantizer: one thread at a time, without its bars and its log.
+
+    Args:
+        what: whatever it raises is told as.
+
+    Raises:
+        ConversionError: it raised something.
+    """
+    from ai_edge_quantizer.utils import progress_utils
+
+    bar = progress_utils.ProgressBar
+
+    def hidden_bar(*given: Any, **options: Any) -> Any:  # noqa: ANN401
+        return bar(*given, **{**options, "enable": False})
+
+    with (
+        third_party(what),
+        replaced(progress_utils, ProgressBar=hidden_bar),  # no option reaches all of them (0.10)
+        logging_at(logging.ERROR, "absl"),
+        without_warnings_of("ai_edge_quantizer", "ai_edge_litert"),
+    ):
+        yield

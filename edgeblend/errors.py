@@ -6,13 +6,42 @@ message alone and exits with the class's ``exit_code``.
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
+_Error = TypeVar("_Error", bound=BaseException)
+
 
 class EdgeBlendError(Exception):
-    """Root of all errors raised on purpose; catch it to catch them all."""
+    """Root of all errors raised on purpose; catch it to catch them all.
+
+    Every subclass can be pickled and copied, whatever its constructor takes: what an error carries beside its
+    text lies in its attributes.
+    """
 
     exit_code = 1
     frame_index: int | None = None
     """Which frame of a stream it was, from 0; None elsewhere."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rebuild without the constructor; attributes follow as the state."""
+        return _bare_error, (type(self), self.args), dict(self.__dict__)
+
+
+def with_text(error: _Error, text: str) -> _Error:
+    """Return an error of the same class, with the same attributes, that says something else.
+
+    The constructor is not called, since some classes take more than a text.
+    """
+    told = _bare_error(type(error), (text,))
+    told.__dict__.update(error.__dict__)
+    if notes := getattr(error, "__notes__", None):
+        told.__notes__ = list(notes)
+    return told
+
+
+def _bare_error(kind: type[_Error], args: tuple[Any, ...]) -> _Error:
+    """Return an error of a class with its arguments, and none of the attributes that its constructor sets."""
+    return kind.__new__(kind, *args)
 
 
 class InputError(EdgeBlendError):

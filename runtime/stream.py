@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from edgeblend.errors import EdgeBlendError
+from edgeblend.errors import EdgeBlendError, with_text
 from edgeblend.results import Instances
 
 
@@ -87,7 +87,7 @@ def _result(future: Future[Instances], index: int) -> Instances:
     try:
         return future.result()
     except EdgeBlendError as error:
-        located = type(error)(f"frame {index}: {error}")
+        located = with_text(error, f"frame {index}: {error}")
         located.frame_index = index
         raise located from error
     except Exception as error:

@@ -265,9 +265,9 @@ def _opened_alone(calibrated: CalibratedGraph, graph: GraphSpec) -> Iterator[Cal
 def _ranked(model: bytes, calibrated: CalibratedGraph, graph: GraphSpec, items: SizedItems) -> list[str]:
     """Return all layers, those first whose rounding alone leaves the outputs least above the noise."""
     inputs = list(islice(items, 0, None, max(1, len(items) // _RANKED_ON)))[:_RANKED_ON]
-    reference = OpenGraph(graph, model_session(model))
-    expected = [_values(reference, item) for item in inputs]
-    reference.session.close()
+    with contextlib.closing(model_session(model)) as session:
+        reference = OpenGraph(graph, session)
+        expected = [_values(reference, item) for item in inputs]
     noise: dict[str, float] = {}
     with _opened_alone(calibrated, graph) as alone:
         for layer in layer_names(model):

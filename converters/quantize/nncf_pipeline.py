@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import nncf
 import numpy as np
+from nncf.common.logging import track_progress
 from nncf.quantization.advanced_parameters import (
     AdvancedQuantizationParameters,
     OverflowFix,
@@ -24,9 +23,11 @@ from nncf.quantization.algorithms.accuracy_control.evaluator import Evaluator
 from nncf.quantization.algorithms.bias_correction.algorithm import BiasCorrection
 from nncf.quantization.algorithms.post_training.pipeline import create_ptq_pipeline
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+from rich.console import Console
 
+from edgeblend.converters.process_state import logging_at, replaced
 from edgeblend.converters.quantize.toolkits import SizedItems
-from edgeblend.errors import ConversionError, EdgeBlendError
+from edgeblend.converters.third_party import one_line, third_party
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.base import Array
 
@@ -84,7 +85,7 @@ def run_pipeline(
     )
     if one_scale_for_activations:
         parameters.activations_quantization_params = QuantizationParameters(per_channel=False)
-    with _quiet(), _as_conversion_error():
+    with _calling_nncf():
         pipeline = create_ptq_pipeline(
             preset=_PRESETS[recipe.activations],
             subset_size=len(items),
@@ -120,7 +121,7 @@ def restore_score(
     Raises:
         ConversionError: NNCF does not take the graph.
     """
-    with _quiet(), _as_conversion_error():
+    with _calling_nncf():
         evaluator, dataset = _Evaluator(open_graph, score), nncf.Dataset(range(pictures))
         return QuantizationAccuracyRestorer(
             ranking_subset_size=min(pictures, _RANKED_ON),
@@ -190,27 +191,36 @@ class _Evaluator(Evaluator):  # type: ignore[misc]  # nncf has no types
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep NNCF's log to errors, and its progress bars to terminals."""
-    logger = logging.getLogger("nncf")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def _calling_nncf() -> Iterator[None]:
+    """Enter to call NNCF: one thread at a time, its log kept to errors, its bars to terminals.
+
+    Raises:
+        ConversionError: it raised something that is not ours.
+    """
+    bars = {name: _on_terminals(getattr(track_progress, name)) for name in ("Progress", "WeightedProgress")}
     with (
-        Path(os.devnull).open("w") as nowhere,
-        redirect_stdout(sys.stderr if sys.stderr.isatty() else nowhere),
+        third_party("NNCF cannot quantize the graph", _reason),
+        logging_at(logging.ERROR, "nncf"),
+        replaced(track_progress, **bars),
     ):
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
-
-
-@contextmanager
-def _as_conversion_error() -> Iterator[None]:
-    try:
         yield
-    except (EdgeBlendError, MemoryError):
-        raise
-    except Exception as error:  # its engines' own have no class in common
-        reason = " ".join(str(error).split())
-        raise ConversionError(f"NNCF cannot quantize the graph: {type(error).__name__}: {reason}") from error
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
+def _on_terminals(kind: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what makes progress bars that go to stderr, where that is a terminal, and leave stdout alone."""
+    shown = sys.stderr is not None and sys.stderr.isatty()
+
+    def make(*columns: Any, **options: Any) -> Any:  # noqa: ANN401
+        own = {
+            "console": Console(stderr=True),
+            "disable": options["disable"] or not shown,
+            "redirect_stdout": False,
+            "redirect_stderr": False,
+        }
+        return kind(*columns, **{**options, **own})
+
+    return make

@@ -21,6 +21,7 @@ from onnx import ModelProto
 from edgeblend.converters.exported import ExportedGraph
 from edgeblend.converters.onnx import store_half, write_model
 from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.process_state import replaced
 from edgeblend.converters.quantize.nncf_pipeline import restore_score, run_pipeline, tool_versions
 from edgeblend.converters.quantize.onnx_fusing import scalings, with_ends, without_ends
 from edgeblend.converters.quantize.onnx_layers import (
@@ -32,6 +33,7 @@ from edgeblend.converters.quantize.onnx_layers import (
 )
 from edgeblend.converters.quantize.toolkits import SizedItems, Validate
 from edgeblend.manifest import GraphSpec, Part, TensorQuantization
+from edgeblend.one_at_a_time import one_at_a_time
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.onnxruntime import OnnxRuntimeSession, model_session
 
@@ -189,7 +191,7 @@ def _run_pipeline(
     ended: ModelProto, items: SizedItems, recipe: Recipe, float_layers: Collection[str]
 ) -> ModelProto:
     layers = layers_of(ended)
-    with _sound_bias_correction():
+    with one_at_a_time(), _sound_bias_correction():
         made: ModelProto = run_pipeline(
             ended,
             items,
@@ -228,12 +230,12 @@ def _sound_bias_correction() -> Iterator[None]:
         data.input_ids = entries
         return part
 
-    ONNXEngine.__init__ = partialmethod(engine, disabled_optimizers=["ConvAddActivationFusion"])
-    BiasCorrection._prepare_subgraph = with_each_input_once
-    try:
+    without_fusion = partialmethod(engine, disabled_optimizers=["ConvAddActivationFusion"])
+    with (
+        replaced(ONNXEngine, __init__=without_fusion),
+        replaced(BiasCorrection, _prepare_subgraph=with_each_input_once),
+    ):
         yield
-    finally:
-        ONNXEngine.__init__, BiasCorrection._prepare_subgraph = engine, prepare
 
 
 def _session(model: ModelProto) -> OnnxRuntimeSession:

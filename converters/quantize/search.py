@@ -15,6 +15,7 @@ from edgeblend.calibration.accuracy import Accuracy, measure_accuracy
 from edgeblend.calibration.agreement_totals import AgreementTotals, compare_instances, totals_of
 from edgeblend.calibration.coco import CocoDataset, read_coco, read_picture
 from edgeblend.calibration.compare_report import judged_drop
+from edgeblend.calibration.frames import notes_of, open_frames
 from edgeblend.calibration.sampling import CalibrationSet, sample_frames
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.converters.quantize.measure import bare_segmenter
@@ -129,6 +130,7 @@ def open_validation(
     *,
     images: str | Path | None,
     annotations: str | Path | None,
+    report: Callable[[str], None] = lambda note: None,
 ) -> Validation:
     """Run the float bundle on the pictures to measure on.
 
@@ -138,6 +140,7 @@ def open_validation(
         frames: the calibration frames, which are taken where no pictures are named.
         images: pictures.
         annotations: COCO file of these pictures; the pictures then are those that it lists.
+        report: called with each note on what is not measured on.
 
     Raises:
         InputError: pictures or annotations cannot be used, or the float bundle finds nothing in them, or none
@@ -147,9 +150,11 @@ def open_validation(
     pictures: LabelledPictures | SampledPictures
     if annotations is not None:
         dataset = read_coco(annotations, images, class_names=source.manifest.things)
+        for note in dataset.notes:
+            report(f"{annotations}: {note}")
         pictures = LabelledPictures(dataset)
     else:
-        pictures = SampledPictures(sample_frames(images) if images is not None else frames)
+        pictures = SampledPictures(frames if images is None else _sampled(images, report))
     expected = tuple(segmenter(picture) for picture in pictures.read(range(len(pictures))))
     if not any(len(instances) for instances in expected):
         raise InputError(
@@ -165,6 +170,23 @@ def open_validation(
                 "pictures, so no drop can be measured on them; are they the labels of these pictures?"
             )
     return Validation(source, pictures, expected, accuracy)
+
+
+def _sampled(images: str | Path, report: Callable[[str], None]) -> CalibrationSet:
+    """Return the pictures to measure on where nothing is labelled: at most as many as calibration takes."""
+    opened = open_frames(images)
+    for note in notes_of(opened):
+        report(note)
+    chosen = sample_frames(opened)
+    if unreadable := chosen.unreadable_count:
+        first = chosen.unreadable[0].name
+        report(f"{unreadable} of {chosen.seen + unreadable} frames cannot be read, such as {first}")
+    if len(chosen) < chosen.seen:
+        report(
+            f"the drop is measured on {len(chosen)} of {chosen.description}, which are unlike each other; "
+            "with annotations it is measured on all of them"
+        )
+    return chosen
 
 
 class Search:
@@ -250,7 +272,7 @@ class Search:
             AccuracyError: it loses more than it may.
         """
         drop, _ = self._validation.drop(made)
-        if drop > self._max_drop:
+        if not drop <= self._max_drop:  # nan is not within it
             unit = "points of average precision" if self._validation.accuracy else "points of agreement"
             raise AccuracyError(
                 f"the quantized bundle loses {drop:.2f} {unit}, {self._max_drop:g} are allowed, after "

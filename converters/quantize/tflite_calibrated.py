@@ -28,8 +28,7 @@ from edgeblend.converters.tflite_file import (
     to_bytes,
     with_what_is_between,
 )
-from edgeblend.converters.tflite_precision import quiet
-from edgeblend.errors import ConversionError
+from edgeblend.converters.tflite_precision import quantizing
 from edgeblend.manifest import TensorQuantization
 from edgeblend.recipe import Recipe
 
@@ -112,12 +111,9 @@ class CalibratedGraph:
         # conversions to the wrong consumers (0.10): it is shown a graph without outputs.
         ends = take_ends(content)
         known |= {f"{END}{name}": known[name] for name in ends.outputs}
-        try:
-            with quiet():
-                job = quantizer.Quantizer(to_bytes(content), rules)
-                made = read_file(job.quantize(known, enable_progress_report=False).quantized_model)
-        except (ValueError, RuntimeError, KeyError) as error:
-            raise ConversionError(f"AI Edge Quantizer cannot quantize the graph: {error}") from error
+        with quantizing("AI Edge Quantizer cannot quantize the graph"):
+            job = quantizer.Quantizer(to_bytes(content), rules)
+            made = read_file(job.quantize(known, enable_progress_report=False).quantized_model)
         give_ends(made, ends)
         return made
 

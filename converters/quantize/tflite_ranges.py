@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,8 +9,10 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
+from edgeblend.converters.process_state import without_warnings_of
 from edgeblend.converters.quantize.toolkits import SizedItems
 from edgeblend.converters.tflite_file import constant, read_file, tensor_name
+from edgeblend.converters.third_party import third_party
 from edgeblend.runtime.backends.base import Array
 
 _THREADS = 2
@@ -48,12 +49,14 @@ def measure_statistics(content: bytes, items: SizedItems) -> Statistics:
         content: of a TFLite file in float.
         items: inputs by name.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that keeping all tensors takes memory
+    with (
+        third_party("TFLite cannot run the graph"),
+        without_warnings_of("ai_edge_litert"),  # that keeping all tensors takes memory
+    ):
         interpreter = Interpreter(
             model_content=content, num_threads=_THREADS, experimental_preserve_all_tensors=True
         )
-    interpreter.allocate_tensors()
+        interpreter.allocate_tensors()
     inputs = {entry["name"]: entry["index"] for entry in interpreter.get_input_details()}
     computed = _computed(content)
     tally: dict[str, list[_Frame]] = {name: [] for name in computed}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -13,6 +12,7 @@ import msgspec
 
 from edgeblend.converters.exported import ExportedGraph
 from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.third_party import import_one_at_a_time
 from edgeblend.errors import EngineError, InputError
 from edgeblend.manifest import GraphSpec, Manifest, Part, TensorQuantization
 from edgeblend.recipe import Recipe
@@ -138,7 +138,7 @@ def load_toolkit(recipe: Recipe, manifest: Manifest) -> tuple[Toolkit, Recipe]:
         raise InputError(f"recipe {recipe.name!r}: unknown toolkit {name!r}; known are {', '.join(TOOLKITS)}")
     entry = TOOLKITS[name]
     try:
-        toolkit = cast(Toolkit, import_module(entry.module))
+        toolkit = cast(Toolkit, import_one_at_a_time(entry.module))
     except ModuleNotFoundError as error:
         raise EngineError(
             f"quantizing needs {error.name}, which is not installed; "

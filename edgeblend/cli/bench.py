@@ -15,6 +15,7 @@ from edgeblend.errors import OutputError
 
 if TYPE_CHECKING:
     from edgeblend.calibration.bench_report import BenchReport
+    from edgeblend.staging import Found
 
 _TEXT_WIDTH = 100
 _EPILOG = """\
@@ -70,12 +71,11 @@ def run(args: argparse.Namespace) -> int:
     import cv2
 
     from edgeblend.calibration.bench import bench
-    from edgeblend.cli.whole_file import check_file
+    from edgeblend.staging import check_file
 
     # What is wrong with a picture is said once, by us; this process is ours, so the level is, too.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    if args.html is not None:
-        check_file(args.html, overwrite=args.overwrite)
+    found = None if args.html is None else check_file(args.html, overwrite=args.overwrite)
     report = bench(
         args.bundles,
         args.images,
@@ -89,20 +89,20 @@ def run(args: argparse.Namespace) -> int:
         progress=sys.stderr.isatty(),
     )
     # The file comes first, whoever reads the rest; if it cannot be written, what was measured is not lost.
-    failure = _write(report, args.html)
+    failure = _write(report, args.html, found)
     _print(report, args, written=failure is None and args.html is not None)
     if failure is not None:
         raise failure
     return 0
 
 
-def _write(report: BenchReport, path: Path | None) -> OutputError | None:
+def _write(report: BenchReport, path: Path | None, found: Found | None) -> OutputError | None:
     from edgeblend.cli.bench_page import page
-    from edgeblend.cli.whole_file import write_atomically
+    from edgeblend.staging import write_atomically
 
     if path is not None:
         try:
-            write_atomically(path, as_text(page(report)).encode("utf-8"))
+            write_atomically(path, as_text(page(report)).encode("utf-8"), found=found)
         except OutputError as error:
             return error
     return None

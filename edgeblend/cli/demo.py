@@ -75,17 +75,17 @@ def run(args: argparse.Namespace) -> int:
 
     from edgeblend.cli.annotated_video import VideoFile
     from edgeblend.cli.demo_data import find_demo_data
-    from edgeblend.cli.staged_folder import check_folder, stage_folder
+    from edgeblend.staging import check_folder, stage_folder
 
     # What OpenCV cannot do is said once, by us; this process is ours, so the level is, too.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     # What can be refused is refused before anything is made.
-    check_folder(args.out, listing=REPORT, overwrite=args.overwrite)
+    found = check_folder(args.out, listing=REPORT, overwrite=args.overwrite)
     data = find_demo_data(args.data)
     _check_installed()
     dataset = _read_validation(data, args.pictures)
     video = VideoFile(data.video)
-    with stage_folder(args.out) as folder:
+    with stage_folder(args.out, found) as folder:
         report, document = _make(folder, data, dataset, video, args.out)
     if args.json:
         print_json({"out": str(args.out), **document})
@@ -147,9 +147,10 @@ def _make(
     steps = _Steps(total=4)
     with ExitStack() as stack:
         steps.begin("converting and quantizing the checkpoint")
-        candidates = [make(data, folder, steps.detail) for make in CANDIDATES]
-        for candidate in candidates:
-            stack.enter_context(candidate.segmenter)
+        candidates = []
+        for make in CANDIDATES:
+            candidates.append(make(data, folder, steps.detail))
+            stack.enter_context(candidates[-1].segmenter)
         steps.end("convert")
 
         named = ", ".join(f"{candidate.name} {candidate.precision}" for candidate in candidates)

@@ -6,15 +6,18 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeblend.bundle import Bundle, is_zipped_bundle
+from edgeblend import paths
+from edgeblend.bundle import Bundle
 from edgeblend.cli.exit_codes import FINDING
 from edgeblend.cli.figures import counted
+from edgeblend.cli.notes import Notes
 from edgeblend.cli.output import show
 from edgeblend.cli.report import human_bytes, print_json, print_rows
 from edgeblend.errors import EngineError, InputError
+from edgeblend.zipped import is_zipped_bundle
 
 if TYPE_CHECKING:
-    from edgeblend.manifest import GraphSpec
+    from edgeblend.manifest import GraphSpec, Manifest
 
 
 def add_parser(
@@ -40,18 +43,28 @@ def add_parser(
 def run(args: argparse.Namespace) -> int:
     """Tell a bundle from a checkpoint and show it."""
     path: Path = args.path
-    if not path.exists():
+    if not paths.exists(path):
         raise InputError(f"{path}: no such file or folder")
-    if path.is_dir() or path.suffix == ".zip" or is_zipped_bundle(path):
-        bundle = Bundle.load(path)
+    if paths.is_dir(path) or path.suffix == ".zip" or is_zipped_bundle(path):
+        bundle = _read_bundle(path)
         if args.lint is not None:
             return _lint(bundle, as_json=args.json)
         _show_bundle(bundle, as_json=args.json)
     elif args.lint is not None:
-        raise InputError(f"{path}: is no bundle, which --lint looks through; convert it first")
+        raise InputError(f"{path}: --lint looks through bundles, this is none; convert the checkpoint first")
     else:
         _show_checkpoint(path, as_json=args.json)
     return 0
+
+
+def _read_bundle(path: Path) -> Bundle:
+    """Read a bundle with every check that needs no engine."""
+    from edgeblend.runtime.attention import load_attention
+
+    bundle = Bundle.load(path)
+    if bundle.manifest.attention.file is not None:
+        load_attention(bundle.file(bundle.manifest.attention.file), bundle.manifest.blend)
+    return bundle
 
 
 def _lint(bundle: Bundle, *, as_json: bool) -> int:
@@ -96,6 +109,8 @@ def _show_bundle(bundle: Bundle, *, as_json: bool) -> None:
             ("target", manifest.target),
             ("canvas", canvas),
             ("classes", _class_summary(manifest.things, manifest.stuff)),
+            *_category_ids(manifest),
+            *(("assumed", note) for note in manifest.notes),
             (
                 "levels",
                 ", ".join(f"{level.name} (stride {level.stride})" for level in manifest.decode.levels),
@@ -126,6 +141,15 @@ def _class_summary(things: tuple[str, ...], stuff: tuple[str, ...]) -> str:
     return f"{len(things)} ({shown}){more}"
 
 
+def _category_ids(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return a row with the category ids, unless they are 1 to the number of classes."""
+    ids = manifest.category_ids
+    if ids == tuple(range(1, len(ids) + 1)):
+        return []
+    shown = ", ".join(map(str, ids[:5])) + (", ..." if len(ids) > 5 else "")
+    return [("category ids", shown)]
+
+
 def _show_graph(part: str, graph: GraphSpec) -> None:
     size = human_bytes(sum(file.size for file in graph.files))
     show(f"\n{part}: {graph.format}, weights {graph.precision}, {size}")
@@ -150,6 +174,7 @@ def _show_checkpoint(path: Path, *, as_json: bool) -> None:
         "parameters": sum(tensor.numel() for tensor in state.values()),
         "configs": list(configs),
         "tensors": {name: list(tensor.shape) for name, tensor in state.items()},
+        "notes": Notes(state.notes).lines,
     }
     if as_json:
         print_json(report)

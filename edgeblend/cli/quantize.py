@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     import cv2
 
     from edgeblend.calibration.sampling import sample_frames
+    from edgeblend.cli.notes import Notes
     from edgeblend.converters.quantize.quantize import quantize
     from edgeblend.converters.quantize.request import check_request
 
@@ -93,8 +94,7 @@ def run(args: argparse.Namespace) -> int:
     with sample_frames(
         args.calibration, count=args.frames, seed=args.seed, every=args.every, progress=shown
     ) as frames:
-        for note in frames.notes:
-            tell(f"edgeblend: note: {as_text(note)}")
+        notes = Notes(frames.notes)
         bundle = quantize(
             args.bundle,
             args.out,
@@ -105,12 +105,14 @@ def run(args: argparse.Namespace) -> int:
             annotations=args.annotations,
             overwrite=args.overwrite,
             progress=show_step,
+            report=notes.add,
         )
     made = bundle.manifest.quantization
     assert made is not None
     if args.json:
         size = sum(file.size for file in bundle.manifest.files)
-        print_json({"bundle": as_text(bundle.path), "bytes": size, "quantization": made})
+        report = {"bundle": as_text(bundle.path), "bytes": size, "quantization": made}
+        print_json({**report, "notes": notes.lines})
     else:
         _print(bundle, made, args)
     return 0

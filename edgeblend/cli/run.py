@@ -96,14 +96,17 @@ def run(args: argparse.Namespace) -> int:
     import cv2
 
     from edgeblend.bundle import Bundle
+    from edgeblend.calibration.sources import look_for_images
+    from edgeblend.cli.notes import Notes
     from edgeblend.cli.run_folder import check_out
     from edgeblend.cli.run_results import RunResults
-    from edgeblend.cli.run_sources import find_pictures
 
     # What is wrong with a picture is said once, by us; this process is ours, so the level is, too.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    paths = find_pictures(args.pictures)
+    found = [look_for_images(pattern) for pattern in args.pictures]
+    paths = list(dict.fromkeys(path for each in found for path in each.paths))
     check_out(args.out, overwrite=args.overwrite, resume=args.resume)
+    notes = Notes(note for each in found for note in each.notes)
     properties = _properties(args.property)
     bundle = Bundle.load(args.bundle)
     header = _header(bundle, paths, properties, args)
@@ -116,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             from edgeblend.cli.run_report import print_report
 
-            print_report(args.out, info, results)
+            print_report(args.out, info, results, notes.lines)
     finally:
         results.close()
     if results.failures:
@@ -187,7 +190,7 @@ def _segment(
             _segment_all(segmenter, paths, results, args)
         finally:
             # Also after an interruption: what was segmented is not lost.
-            results.write_coco(_categories(segmenter.class_names))
+            results.write_coco(_categories(segmenter))
     results.finish(info)
     return info
 
@@ -260,10 +263,8 @@ def _encode_overlay(frame: NDArray[np.uint8], instances: Instances) -> bytes:
     return data.tobytes()
 
 
-def _categories(class_names: tuple[str, ...]) -> list[dict[str, Any]]:
-    from edgeblend.classes import category_ids
-
+def _categories(segmenter: Segmenter) -> list[dict[str, Any]]:
     return [
         {"id": category, "name": name}
-        for category, name in zip(category_ids(class_names), class_names, strict=True)
+        for category, name in zip(segmenter.category_ids, segmenter.class_names, strict=True)
     ]

@@ -57,7 +57,7 @@ def add_parser(
     )
     _add_options(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.set_defaults(command=run)
+    parser.set_defaults(command=run, usage_error=parser.error)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -89,12 +89,16 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--no-flip", action="store_true", help="do not mirror pictures, for text and the like")
     group.add_argument(
-        "--evaluate-every", type=int, default=1, help="epochs between evaluations (default: 1)"
+        "--evaluate-every",
+        type=int,
+        metavar="N",
+        help="epochs between evaluations on --validation (default: 1)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, saying every epoch how it goes, and print what came out."""
+    _check_usage(args)
     try:
         result = _train(args)
     except KeyboardInterrupt:
@@ -103,6 +107,15 @@ def run(args: argparse.Namespace) -> int:
         raise
     _print_result(result, args)
     return 0
+
+
+def _check_usage(args: argparse.Namespace) -> None:
+    """Leave with exit code 2 if an option would have no effect."""
+    for name in ("validation_images", "evaluate_every"):
+        if args.validation is None and getattr(args, name) is not None:
+            args.usage_error(
+                f"--{name.replace('_', '-')} has no effect without --validation; give both or neither"
+            )
 
 
 def _train(args: argparse.Namespace) -> TrainingResult:
@@ -119,7 +132,7 @@ def _train(args: argparse.Namespace) -> TrainingResult:
         device=args.device,
         workers=args.workers,
         seed=args.seed,
-        evaluate_every=args.evaluate_every,
+        evaluate_every=1 if args.evaluate_every is None else args.evaluate_every,
         augmentation=edgeblend.Augmentation(flip=not args.no_flip, scales=(args.scales[0], args.scales[1])),
     )
     data = read_coco(args.dataset, args.images)
@@ -153,6 +166,7 @@ def _print_result(result: TrainingResult, args: argparse.Namespace) -> None:
                 "epoch": result.epoch,
                 "accuracy": None if result.accuracy is None else _numbers(result.accuracy),
                 "log": list(result.log),
+                "notes": list(result.notes),
             }
         )
         return

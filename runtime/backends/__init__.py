@@ -1,1 +1,5 @@
 """One file for each engine."""
+
+from edgeblend.telemetry import switch_off_telemetry
+
+switch_off_telemetry()

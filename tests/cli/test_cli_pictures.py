@@ -53,8 +53,8 @@ def encode(suffix, image):
 
 def test_the_report(picture, bundle, segment):
     report, _ = segment(picture)
-    assert set(report) == {"out", "info", "pictures", "failures"}
-    assert (report["out"], report["failures"]) == ("out", [])
+    assert set(report) == {"out", "info", "pictures", "failures", "notes"}
+    assert (report["out"], report["failures"], report["notes"]) == ("out", [], [])
     info = report["info"]
     assert (info["config"], info["target"], info["canvas"]) == ("tiny.yaml", "openvino", [160, 224])
     assert info["parts"]["detector"]["device"] == "CPU"

@@ -52,10 +52,10 @@ def test_a_file_too_many(tiny, run_args, refused):
     refused(run_args(bundle=tiny), 6, "run.py")
 
 
-@pytest.mark.parametrize("version", [1, 2, 99])
+@pytest.mark.parametrize("version", [1, 3, 99])
 def test_an_unknown_schema_version(version, tiny, run_args, refused):
     edit_manifest(tiny, schema_version=version)
-    refused(run_args(bundle=tiny), 6, f"schema version {version}", "reads version 3")
+    refused(run_args(bundle=tiny), 6, f"schema version {version}", "reads version 4")
 
 
 @pytest.mark.parametrize(
@@ -150,18 +150,27 @@ def test_an_empty_name(run_args, refused):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("street.mp4", ("is a video, and run takes images", "bench --images")),
-        ("val.json", ("is a JSON file, and run takes images", "compare --annotations")),
-        ("rtsp://camera/stream", ("rtsp://camera/stream: is a URL, and run takes images",)),
-        ("https://example.org/a.jpg", ("is a URL",)),
-        ("0", ("no cameras",)),
+        ("street.mp4", ("a video, but pictures are wanted", "bench --images")),
+        ("val.json", ("a JSON file, but pictures are wanted", "compare --annotations")),
+        ("rtsp://camera/stream", ("rtsp://camera/stream: an address", "Segmenter.stream")),
+        ("https://example.org/a.jpg", ("an address",)),
+        ("0", ("a camera", "Segmenter.stream")),
     ],
 )
-@pytest.mark.parametrize("there", [True, False])
-def test_what_run_does_not_take(name, words, there, place, run_args, refused):
-    if there and "/" not in name and name != "0":
+def test_what_run_does_not_take(name, words, place, run_args, refused):
+    if "." in name and "/" not in name:
         (place / name).write_text("{}")
-    refused(run_args(pictures=[name]), 3, *words, "run takes")
+    refused(run_args(pictures=[name]), 3, *words)
+
+
+def test_what_is_passed_over_is_said(place, picture, run_args, cli):
+    (place / "pictures").mkdir()
+    shutil.copy(picture, place / "pictures" / "a.png")
+    (place / "pictures" / "b.heic").write_text("")
+    code, stdout, stderr = cli(run_args("--json", pictures=["pictures"]))
+    assert (code, stderr.count("\n")) == (0, 1)
+    assert "edgeblend: note: " in stderr and ".heic" in stderr
+    assert [note for note in json.loads(stdout)["notes"] if ".heic" in note]
 
 
 def test_names_that_only_look_like_something_else(place, picture, run_args, cli):

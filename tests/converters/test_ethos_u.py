@@ -287,6 +287,14 @@ def test_last_words(monkeypatch, tmp_path, stderr, expected) -> None:
         compile_tflite(tmp_path / "x.tflite", tmp_path, VelaOptions())
 
 
+def test_a_full_disk_is_no_fault_of_the_graph(monkeypatch, tmp_path) -> None:
+    stderr = "Traceback:\nOSError: [Errno 28] No space left on device: 'x.tflite'"
+    failed = vela.subprocess.CompletedProcess([], 1, "", stderr)
+    monkeypatch.setattr(vela.subprocess, "run", lambda *args, **options: failed)
+    with pytest.raises(OutputError, match="cannot write its files: No space left on device; .*TMPDIR"):
+        compile_tflite(tmp_path / "x.tflite", tmp_path, VelaOptions())
+
+
 def test_another_form_of_report_is_not_guessed_at(monkeypatch, tmp_path) -> None:
     done = subprocess.CompletedProcess([], 0, "", "")
     monkeypatch.setattr(vela, "run_module", lambda *args, **options: done)

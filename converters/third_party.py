@@ -1,0 +1,63 @@
+"""How exporters and quantizers of third parties are called: in turn, untold, and with our errors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+
+from edgeblend.converters.process_state import kept_through_import, logging_at
+from edgeblend.converters.telemetry import telemetry_off
+from edgeblend.errors import ConversionError, EdgeBlendError
+from edgeblend.one_at_a_time import one_at_a_time
+
+_LOUD_WHEN_IMPORTED = ("torchao", "torch.utils._pytree")
+"""Loggers that warn of CUDA libraries they do not find, and of each other's deprecations."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says in one line, or its class where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def third_party(what: str, reason: Callable[[Exception], str] = one_line) -> Iterator[None]:
+    """Enter to call an exporter or a quantizer, which is for one thread at a time.
+
+    Args:
+        what: whatever it raises is told as; such as ``NNCF cannot quantize the graph``.
+        reason: says in one line why.
+
+    Raises:
+        ConversionError: it raised something that is not ours.
+    """
+    with one_at_a_time(), telemetry_off(), as_conversion_error(what, reason):
+        yield
+
+
+@contextmanager
+def as_conversion_error(what: str, reason: Callable[[Exception], str] = one_line) -> Iterator[None]:
+    """Raise as ConversionError what the block raises and is not ours; Ctrl-C and lack of memory stay."""
+    try:
+        yield
+    except (EdgeBlendError, MemoryError):
+        raise
+    except Exception as error:  # third parties' own have no class in common
+        raise ConversionError(f"{what}: {reason(error)}") from error
+
+
+def import_one_at_a_time(name: str) -> ModuleType:
+    """Import a module of ours that imports an exporter or a quantizer.
+
+    Raises:
+        ModuleNotFoundError: what it needs is not installed.
+    """
+    with (
+        one_at_a_time(),
+        telemetry_off(),
+        kept_through_import(),
+        logging_at(logging.ERROR, *_LOUD_WHEN_IMPORTED),
+    ):
+        return import_module(name)
