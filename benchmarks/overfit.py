@@ -79,7 +79,7 @@ def main() -> None:
     )
     if args.out:
         args.out.write_text(json.dumps(report, indent=2) + "\n")
-    if result.accuracy.mask.ap < EXPECTED:
+    if not result.accuracy.mask.ap >= EXPECTED:
         raise SystemExit(f"expected a mask AP of {EXPECTED} at least")
 
 

@@ -22,8 +22,7 @@ class OpenGraph:
 
 def open_graphs(bundle: Bundle, stack: ExitStack) -> dict[Part, OpenGraph]:
     """Open every graph of a bundle on its engine, until the stack is left."""
-    graphs: dict[Part, OpenGraph] = {}
-    for part, session in open_sessions(bundle).items():
+    sessions = open_sessions(bundle)
+    for session in sessions.values():
         stack.callback(session.close)
-        graphs[part] = OpenGraph(bundle.graph(part), session)
-    return graphs
+    return {part: OpenGraph(bundle.graph(part), session) for part, session in sessions.items()}

@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @contextmanager
@@ -52,11 +53,30 @@ def without_warnings_of(*packages: str) -> Iterator[None]:
 
 
 @contextmanager
+def some_home() -> Iterator[None]:
+    """Name a home folder for a user who has none: NNCF asks for one when it is imported."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = os.sep
+        try:
+            yield
+        finally:
+            del os.environ["HOME"]
+    else:
+        yield
+
+
+@contextmanager
 def kept_through_import() -> Iterator[None]:
-    """Take back what packages set for the process while they are imported: loggers' class, environment."""
+    """Take back what packages set for the process while they are imported.
+
+    It is the class of loggers (NNCF), environment variables (jax) and filters of warnings (sympy).
+    """
     kind, environment = logging.getLoggerClass(), dict(os.environ)
     try:
-        yield
+        with warnings.catch_warnings():
+            yield
     finally:
         logging.setLoggerClass(kind)
         for name in [name for name, value in os.environ.items() if environment.get(name) != value]:

@@ -57,9 +57,11 @@ def quantizing(what: str) -> Iterator[None]:
     Raises:
         ConversionError: it raised something.
     """
+    from ai_edge_quantizer import model_modifier
+    from ai_edge_quantizer.transformations import quantize_tensor
     from ai_edge_quantizer.utils import progress_utils
 
-    bar = progress_utils.ProgressBar
+    bar, logger = progress_utils.ProgressBar, logging.getLogger("ai_edge_quantizer")
 
     def hidden_bar(*given: Any, **options: Any) -> Any:  # noqa: ANN401
         return bar(*given, **{**options, "enable": False})
@@ -67,7 +69,10 @@ def quantizing(what: str) -> Iterator[None]:
     with (
         third_party(what),
         replaced(progress_utils, ProgressBar=hidden_bar),  # no option reaches all of them (0.10)
-        logging_at(logging.ERROR, "absl"),
+        # Functions of `logging` would give the root logger a handler where it has none.
+        replaced(model_modifier, logging=logger),
+        replaced(quantize_tensor, logging=logger),
+        logging_at(logging.ERROR, "absl", logger.name),
         without_warnings_of("ai_edge_quantizer", "ai_edge_litert"),
     ):
         yield

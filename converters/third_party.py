@@ -1,4 +1,4 @@
-"""How exporters and quantizers of third parties are called: in turn, untold, and with our errors."""
+"""How exporters and quantizers of third parties are called: in turn, and with our errors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 
-from edgeblend.converters.process_state import kept_through_import, logging_at
-from edgeblend.converters.telemetry import telemetry_off
-from edgeblend.errors import ConversionError, EdgeBlendError
+from edgeblend.converters.process_state import kept_through_import, logging_at, some_home
+from edgeblend.errors import ConversionError, EdgeBlendError, EngineError
 from edgeblend.one_at_a_time import one_at_a_time
 
 _LOUD_WHEN_IMPORTED = ("torchao", "torch.utils._pytree")
@@ -33,7 +32,7 @@ def third_party(what: str, reason: Callable[[Exception], str] = one_line) -> Ite
     Raises:
         ConversionError: it raised something that is not ours.
     """
-    with one_at_a_time(), telemetry_off(), as_conversion_error(what, reason):
+    with one_at_a_time(), as_conversion_error(what, reason):
         yield
 
 
@@ -53,11 +52,18 @@ def import_one_at_a_time(name: str) -> ModuleType:
 
     Raises:
         ModuleNotFoundError: what it needs is not installed.
+        EngineError: what it needs fails while it is imported.
     """
     with (
         one_at_a_time(),
-        telemetry_off(),
         kept_through_import(),
+        some_home(),
         logging_at(logging.ERROR, *_LOUD_WHEN_IMPORTED),
     ):
-        return import_module(name)
+        try:
+            return import_module(name)
+        except (ModuleNotFoundError, EdgeBlendError, MemoryError):
+            raise
+        except Exception as error:  # an import can raise anything
+            what = f"{type(error).__name__}: {one_line(error)}"
+            raise EngineError(f"what {name} needs cannot be imported: {what}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -11,11 +10,13 @@ from numpy.typing import NDArray
 
 from edgeblend.calibration.agreement import mask_iou_of_pairs, match_instances
 from edgeblend.calibration.recording import OutputKey, run_graphs
+from edgeblend.converters.finite import refuse_not_finite
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.errors import ConversionError
 from edgeblend.manifest import Manifest, Part, TensorError, ToleranceSpec, VerificationSpec
 from edgeblend.results import Instances
 from edgeblend.runtime.attention import AttentionLayer
+from edgeblend.runtime.backends.base import Session
 from edgeblend.runtime.segmenter import Segmenter
 
 TOLERANCES = {
@@ -29,14 +30,6 @@ TOLERANCES = {
 }
 """What is allowed, by how the weights are stored. A threshold may fall between two roundings, so
 not every detection can be asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What one implementation made of one picture."""
-
-    outputs: dict[OutputKey, NDArray[np.float32]]
-    instances: Instances
 
 
 def verify(
@@ -59,25 +52,31 @@ def verify(
         tolerance: what is allowed.
 
     Raises:
-        ConversionError: an output is beyond tolerance, or detections or masks differ.
+        ConversionError: an output is beyond tolerance, or detections or masks differ, or the reference gives
+            values that are not finite.
     """
     worst: dict[OutputKey, float] = {}
     detections, matched, lowest_iou = 0, 0, 1.0
     for picture in pictures:
-        expected = _run(reference, manifest, attention, picture)
-        actual = _run(exported, manifest, attention, picture)
-        for key, tensor in expected.outputs.items():
-            worst[key] = max(worst.get(key, 0.0), relative_error(tensor, actual.outputs[key]))
+        outputs = _outputs(reference, manifest, picture)
+        refuse_not_finite(outputs, "torch")
+        found = _outputs(exported, manifest, picture)
+        for key, tensor in outputs.items():
+            worst[key] = _larger(worst.get(key, 0.0), relative_error(tensor, found[key]))
+        if not np.isfinite(list(worst.values())).all():
+            break  # no instances come of it
+        expected = _segment(reference, manifest, attention, picture)
+        actual = _segment(exported, manifest, attention, picture)
         pairs = match_instances(
-            expected.instances,
-            actual.instances,
+            expected,
+            actual,
             min_box_iou=tolerance.box_iou,
             max_score_difference=tolerance.max_error,
         )
-        detections += max(len(expected.instances), len(actual.instances))
+        detections += max(len(expected), len(actual))
         matched += len(pairs)
-        iou = mask_iou_of_pairs(expected.instances, actual.instances, pairs)
-        lowest_iou = min(lowest_iou, float(iou.min(initial=1.0)))
+        iou = mask_iou_of_pairs(expected, actual, pairs)
+        lowest_iou = float(np.minimum(lowest_iou, iou.min(initial=1.0)))  # min() passes nan over
     names: dict[OutputKey, str] = {
         (part, spec.role, spec.level): spec.name
         for part, graph in exported.items()
@@ -105,21 +104,37 @@ def relative_error(expected: NDArray[np.float32], actual: NDArray[np.float32]) -
     """
     if expected.shape != actual.shape or not np.isfinite(actual).all():
         return float("inf")
-    scale = float(expected.std()) or 1.0  # a constant output: absolute difference
-    return float(np.abs(expected - actual).max()) / scale
+    scale = float(expected.std(dtype=np.float64)) or 1.0  # a constant output: absolute difference
+    error = float(np.abs(expected.astype(np.float64) - actual).max()) / scale
+    return error if np.isfinite(error) else float("inf")
 
 
-def _run(
+def _larger(one: float, other: float) -> float:
+    """Return the larger number; nan is larger than all, where max() depends on the order."""
+    return float(np.maximum(one, other))
+
+
+def _outputs(
+    graphs: Mapping[Part, OpenGraph], manifest: Manifest, picture: NDArray[np.uint8]
+) -> dict[OutputKey, NDArray[np.float32]]:
+    described, sessions = _parts(graphs, manifest)
+    return run_graphs(sessions, described, picture)
+
+
+def _segment(
     graphs: Mapping[Part, OpenGraph],
     manifest: Manifest,
     attention: AttentionLayer | None,
     picture: NDArray[np.uint8],
-) -> _Run:
+) -> Instances:
+    described, sessions = _parts(graphs, manifest)
+    return Segmenter(described, sessions, attention=attention)(picture)
+
+
+def _parts(graphs: Mapping[Part, OpenGraph], manifest: Manifest) -> tuple[Manifest, dict[Part, Session]]:
     specs = {part: graph.spec for part, graph in graphs.items()}
-    described = msgspec.structs.replace(manifest, graphs=specs)
     sessions = {part: graph.session for part, graph in graphs.items()}
-    outputs = run_graphs(sessions, described, picture)
-    return _Run(outputs, Segmenter(described, sessions, attention=attention)(picture))
+    return msgspec.structs.replace(manifest, graphs=specs), sessions
 
 
 def _refuse_beyond(measured: VerificationSpec) -> None:
@@ -131,9 +146,9 @@ def _refuse_beyond(measured: VerificationSpec) -> None:
         if not error.max_error <= allowed.max_error
     ]
     lost = measured.detections - measured.matched
-    if lost > max(1, (1 - allowed.matched) * measured.detections):
+    if not lost <= max(1, (1 - allowed.matched) * measured.detections):
         problems.append(f"only {measured.matched} of {measured.detections} detections agree")
-    if measured.lowest_mask_iou is not None and measured.lowest_mask_iou < allowed.mask_iou:
+    if measured.lowest_mask_iou is not None and not measured.lowest_mask_iou >= allowed.mask_iou:
         problems.append(f"a mask agrees only to IoU {measured.lowest_mask_iou}, expected {allowed.mask_iou}")
     if problems:
         raise ConversionError(

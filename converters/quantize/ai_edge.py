@@ -277,7 +277,7 @@ def _ranked(model: bytes, calibrated: CalibratedGraph, graph: GraphSpec, items: 
                 for key, value in _values(opened, item).items():
                     power = float(np.square(wanted[key], dtype=np.float64).sum()) or 1.0
                     noise[layer] += float(np.square(value - wanted[key], dtype=np.float64).sum()) / power
-    return sorted(noise, key=lambda layer: -noise[layer])
+    return sorted(noise, key=lambda layer: -np.nan_to_num(noise[layer], nan=np.inf))
 
 
 def _values(opened: OpenGraph, item: Mapping[str, Any]) -> dict[Any, Any]:

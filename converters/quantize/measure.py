@@ -12,6 +12,7 @@ from edgeblend.calibration.agreement_totals import AgreementTotals, compare_inst
 from edgeblend.calibration.recording import OutputKey, run_graphs
 from edgeblend.calibration.sampling import CalibrationSet
 from edgeblend.calibration.sqnr import SqnrTally
+from edgeblend.converters.finite import refuse_not_finite
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.errors import ConversionError
 from edgeblend.manifest import AgreementSpec, Manifest, Part, TensorNoise
@@ -37,7 +38,7 @@ def measure_agreement(
         frames: what it was calibrated on.
 
     Raises:
-        ConversionError: an output is not finite, or is all noise.
+        ConversionError: an output of either is not finite, or all noise.
     """
     expected = bare_segmenter(source, reference)
     actual = bare_segmenter(source, candidate)
@@ -45,8 +46,10 @@ def measure_agreement(
     totals, tally = AgreementTotals(), SqnrTally()
     for position, frame in enumerate(frames):
         if position in chosen:
+            wanted = run_graphs(_sessions(reference), described(source, reference), frame.picture)
+            refuse_not_finite(wanted, "the float bundle")
             tally.add(
-                run_graphs(_sessions(reference), described(source, reference), frame.picture),
+                wanted,
                 run_graphs(_sessions(candidate), described(source, candidate), frame.picture),
             )
             _refuse_noise(tally)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,11 @@ from edgeblend.converters.quantize.layers import (
     switch_name,
     with_switches,
 )
-from edgeblend.converters.quantize.nncf_pipeline import restore_score, run_pipeline, tool_versions
+from edgeblend.converters.quantize.nncf_pipeline import (
+    restore_score,
+    run_pipeline,
+    tool_versions,
+)
 from edgeblend.converters.quantize.toolkits import SizedItems, Validate
 from edgeblend.manifest import GraphSpec, Part, TensorQuantization
 from edgeblend.recipe import Recipe
@@ -162,7 +166,8 @@ def quantize_to_score(
     def score(compiled: ov.CompiledModel, chosen: tuple[int, ...] | None) -> tuple[float, list[float]]:
         precisions = layer_precisions(compiled)
         in_float = {layer_name(name) for name, value in precisions.items() if value not in ("i8", "u8")}
-        return validate(OpenGraph(graph, compiled_session(compiled)), chosen, frozenset(names & in_float))
+        with closing(compiled_session(compiled)) as session:
+            return validate(OpenGraph(graph, session), chosen, frozenset(names & in_float))
 
     quantized = _run_pipeline(model, items, recipe, float_layers)
     found = restore_score(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -28,6 +28,7 @@ from rich.console import Console
 from edgeblend.converters.process_state import logging_at, replaced
 from edgeblend.converters.quantize.toolkits import SizedItems
 from edgeblend.converters.third_party import one_line, third_party
+from edgeblend.errors import ConversionError
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.base import Array
 
@@ -144,6 +145,16 @@ def tool_versions() -> dict[str, str]:
     return {"nncf": version("nncf")}
 
 
+def _refuse_not_finite(item: Mapping[str, Array], position: int) -> None:
+    """Refuse values that NNCF would leave out of a range without a word."""
+    for name, values in item.items():
+        if count := int(np.count_nonzero(~np.isfinite(values))):
+            raise ConversionError(
+                f"the float graph gives nan or infinity on calibration frame {position + 1}: {count} of "
+                f"{values.size} values of {name}; they have no range to quantize by. Use another checkpoint"
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class _SpreadFirst:
     """All items, but first some that are spread over them: bias correction takes what comes first."""
@@ -158,6 +169,7 @@ class _SpreadFirst:
         for wanted in (True, False):
             for position, item in enumerate(self.items):
                 if (position in first) is wanted:
+                    _refuse_not_finite(item, position)
                     yield item
 
     def __len__(self) -> int:

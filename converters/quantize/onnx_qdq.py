@@ -22,7 +22,11 @@ from edgeblend.converters.exported import ExportedGraph
 from edgeblend.converters.onnx import store_half, write_model
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.converters.process_state import replaced
-from edgeblend.converters.quantize.nncf_pipeline import restore_score, run_pipeline, tool_versions
+from edgeblend.converters.quantize.nncf_pipeline import (
+    restore_score,
+    run_pipeline,
+    tool_versions,
+)
 from edgeblend.converters.quantize.onnx_fusing import scalings, with_ends, without_ends
 from edgeblend.converters.quantize.onnx_layers import (
     float_layers,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgeblend.calibration.recording import OutputKey
 from edgeblend.calibration.sqnr import OutputSqnr, SqnrTally, sqnr_db
+from edgeblend.converters.finite import refuse_not_finite
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.converters.quantize.search import Validation
 from edgeblend.converters.quantize.toolkits import FloatModel, SizedItems, Toolkit
@@ -62,6 +63,9 @@ class Probe:
             recipe: how layers are quantized; those that it keeps in float are, too.
             count: on how many of the items outputs are compared.
             progress: called with a few words before each layer.
+
+        Raises:
+            ConversionError: the float bundle gives values that are not finite.
         """
         progress(f"measuring ranges of the {self.part} graph")
         picked = np.unique(np.linspace(0, len(items) - 1, min(len(items), count)).round().astype(int))
@@ -69,6 +73,8 @@ class Probe:
         inputs = [item for position, item in enumerate(items) if position in wanted]
         reference = self.reference[self.part]
         expected = [self._outputs(reference, item) for item in inputs]
+        for outputs in expected:
+            refuse_not_finite(outputs, "the float bundle")
         names = self.toolkit.layer_names(self.model)
         with self.toolkit.each_alone(self.model, reference.spec, items, recipe) as alone:
             for number, layer in enumerate(names, 1):

@@ -203,7 +203,7 @@ def _quantize_part(
     if limit is not None:
         probe = Probe(part, job.toolkit, model, job.reference)
         measured = probe.measure(items, job.recipe, progress=job.progress)
-        kept |= {layer.layer for layer in measured if layer.sqnr_db < limit}
+        kept |= {layer.layer for layer in measured if not layer.sqnr_db >= limit}
     if kept.issuperset(job.toolkit.layer_names(model)):
         raise InputError(
             f"recipe {job.recipe.name!r} keeps all layers of the {part} graph in float: nothing is left to "

@@ -164,7 +164,8 @@ def open_validation(
     accuracy = None
     if isinstance(pictures, LabelledPictures):
         accuracy = _accuracy(pictures.dataset, expected)
-        if not accuracy.box.ap > 0:  # nan where nothing is labelled
+        # nan where nothing is labelled
+        if not (accuracy.box.ap > 0 and accuracy.mask.ap >= 0):
             raise InputError(
                 f"the float bundle finds none of the objects that {annotations} lists for {len(pictures)} "
                 "pictures, so no drop can be measured on them; are they the labels of these pictures?"

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from edgeblend.converters.process_state import without_warnings_of
 from edgeblend.converters.quantize.toolkits import SizedItems
 from edgeblend.converters.tflite_file import constant, read_file, tensor_name
-from edgeblend.converters.third_party import third_party
+from edgeblend.converters.third_party import as_conversion_error, third_party
+from edgeblend.errors import ConversionError
 from edgeblend.runtime.backends.base import Array
 
 _THREADS = 2
@@ -48,6 +49,9 @@ def measure_statistics(content: bytes, items: SizedItems) -> Statistics:
     Args:
         content: of a TFLite file in float.
         items: inputs by name.
+
+    Raises:
+        ConversionError: TFLite does not run it, or a tensor holds values that are not finite.
     """
     with (
         third_party("TFLite cannot run the graph"),
@@ -60,14 +64,18 @@ def measure_statistics(content: bytes, items: SizedItems) -> Statistics:
     inputs = {entry["name"]: entry["index"] for entry in interpreter.get_input_details()}
     computed = _computed(content)
     tally: dict[str, list[_Frame]] = {name: [] for name in computed}
-    for item in items:
-        for name, value in item.items():
-            interpreter.set_tensor(inputs[name], value)
-        interpreter.invoke()
+    for number, item in enumerate(items, 1):
+        with as_conversion_error("TFLite cannot run the graph"):
+            for name, value in item.items():
+                interpreter.set_tensor(inputs[name], value)
+            interpreter.invoke()
         for name, index in computed.items():
             values: Array = interpreter.get_tensor(index)
+            lowest, highest = values.min(), values.max()
+            if not (np.isfinite(lowest) and np.isfinite(highest)):
+                raise ConversionError(_no_range(name, number, values))
             mean = values.mean(axis=tuple(range(values.ndim - 1)))
-            tally[name].append((values.min(), values.max(), mean))
+            tally[name].append((lowest, highest, mean))
     return {
         name: TensorStatistics(
             lowest=np.array([low for low, _, _ in frames], np.float32),
@@ -76,6 +84,14 @@ def measure_statistics(content: bytes, items: SizedItems) -> Statistics:
         )
         for name, frames in tally.items()
     }
+
+
+def _no_range(name: str, number: int, values: Array) -> str:
+    count = int(np.count_nonzero(~np.isfinite(values)))
+    return (
+        f"the float graph gives nan or infinity on calibration frame {number}: {count} of {values.size} "
+        f"values of tensor {name}; they have no range to quantize by. Use another checkpoint"
+    )
 
 
 def _computed(content: bytes) -> dict[str, int]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from edgeblend.errors import InputError, OutputError
 Frame = NDArray[np.uint8]
 _DEFAULT_RATE = 25.0
 _TRIED = 3  # frames
+_HEAD = 64  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +28,24 @@ class Codec:
     suffix: str
     in_browsers: bool
     """Whether browsers play it."""
+    written_as: str | None = None
+    """Suffix that OpenCV is given; None: the codec's own."""
 
 
 CODECS = (
-    Codec("VP8", "VP80", ".webm", in_browsers=True),
+    Codec("VP8", "VP80", ".webm", in_browsers=True, written_as=".mkv"),
     Codec("MPEG-4", "mp4v", ".mp4", in_browsers=False),
     Codec("Motion JPEG", "MJPG", ".avi", in_browsers=False),
 )
 """The best first. H.264 is not among them, because OpenCV's packages cannot write it, nor VP9, which takes
-four times as long as VP8: 54 seconds of one core for 250 frames of 640x480."""
+four times as long as VP8: 54 seconds of one core for 250 frames of 640x480.
+
+VP8 is written as Matroska, of which WebM is a part, and the name in the file's head is changed. For WebM
+itself OpenCV's FFmpeg part writes a remark to the process's stderr, past every log: it has no tag for VP8.
+"""
+_MATROSKA = b"\x42\x82\x88matroska"
+_WEBM = b"\x42\x82\x84webm" + b"\xec\x82\x00\x00"
+"""The element DocType of a file's head, and after the shorter name an element that stands for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +136,8 @@ def find_codec(size: tuple[int, int], codecs: Sequence[Codec] = CODECS) -> Codec
 
 def _write(path: Path, codec: Codec, frames: Iterable[Frame], size: tuple[int, int], rate: float) -> int:
     """Return how many frames were written; 0 where the codec is not there."""
-    with _without_stderr():
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec.fourcc), rate, size)
+    written = path.with_suffix(codec.written_as or codec.suffix)
+    writer = cv2.VideoWriter(str(written), cv2.VideoWriter.fourcc(*codec.fourcc), rate, size)
     count = 0
     try:
         if writer.isOpened():
@@ -138,20 +146,21 @@ def _write(path: Path, codec: Codec, frames: Iterable[Frame], size: tuple[int, i
                 count += 1
     finally:
         writer.release()
+    if count and written != path:
+        if not _matroska_to_webm(written):
+            return 0
+        written.replace(path)
     return count
 
 
-@contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Silence the FFmpeg part, which remarks past OpenCV's log that WebM has no tag for VP8, and goes on."""
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+def _matroska_to_webm(path: Path) -> bool:
+    """Change what a file's head says that it is, at the same length; return whether it says so at all."""
+    with path.open("r+b") as file:
+        at = file.read(_HEAD).find(_MATROSKA)
+        if at >= 0:
+            file.seek(at)
+            file.write(_WEBM)
+    return at >= 0
 
 
 def _frames(path: Path) -> Iterator[Frame]:

@@ -1,7 +1,16 @@
+import os
+
 import numpy as np
 import pytest
 
-from edgeblend.cli.annotated_video import CODECS, Codec, VideoFile, find_codec, write_video
+from edgeblend.cli.annotated_video import (
+    CODECS,
+    Codec,
+    VideoFile,
+    _matroska_to_webm,
+    find_codec,
+    write_video,
+)
 from edgeblend.errors import InputError, OutputError
 
 SIZE = (64, 48)
@@ -23,6 +32,36 @@ def test_frames_come_back(tmp_path, codec):
     assert (read.size, read.rate, read.count) == (SIZE, 10.0, 5)
     for _ in range(2):  # it can be read again
         assert [round(float(frame.mean()), -1) for frame in read] == pytest.approx(levels, abs=10)
+
+
+def test_webm_says_that_it_is_and_no_matroska_is_left(tmp_path):
+    video = write_video(tmp_path / "video", grey_frames(10, 200), size=SIZE, rate=10.0, codecs=CODECS[:1])
+    head = video.path.read_bytes()[:64]
+    assert head[:4] == b"\x1a\x45\xdf\xa3"  # EBML
+    assert b"\x42\x82\x84webm\xec\x82\x00\x00" in head
+    assert b"matroska" not in head
+    assert list(tmp_path.iterdir()) == [video.path]
+
+
+def test_stderr_of_the_process_is_let_alone(tmp_path, monkeypatch):
+    """Other threads write there, and it may be closed."""
+
+    def forbidden(*given):
+        raise AssertionError("a file descriptor is switched for the whole process")
+
+    with monkeypatch.context() as patch:
+        for name in ("dup", "dup2"):
+            patch.setattr(os, name, forbidden)
+        write_video(tmp_path / "video", grey_frames(10), size=SIZE, rate=10.0)
+
+
+def test_a_head_that_is_not_known_is_left(tmp_path, monkeypatch):
+    path = tmp_path / "video.mkv"
+    path.write_bytes(b"something else")
+    assert not _matroska_to_webm(path)
+    assert path.read_bytes() == b"something else"
+    monkeypatch.setattr("edgeblend.cli.annotated_video._matroska_to_webm", lambda path: False)
+    assert find_codec(SIZE) == CODECS[1]
 
 
 def test_nothing_is_said(tmp_path, capfd):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from edgeblend.converters.process_state import (
     kept_through_import,
     logging_at,
     replaced,
+    some_home,
     without_warnings_of,
 )
 
@@ -68,16 +70,34 @@ def test_warnings_of_other_packages_are_still_seen():
     assert [str(warning.message) for warning in seen] == ["loud", "thirdly", "mine"]
 
 
-def test_an_import_leaves_no_environment_and_no_class_of_loggers(monkeypatch):
+def test_an_import_leaves_the_process_as_it_was(monkeypatch):
     monkeypatch.setenv("EDGEBLEND_TEST_KEPT", "before")
 
     class Loud(logging.Logger):
         pass
 
-    before = dict(os.environ)
+    before, filters = dict(os.environ), list(warnings.filters)
     with kept_through_import():
         os.environ["EDGEBLEND_TEST_KEPT"] = "after"
         os.environ["EDGEBLEND_TEST_NEW"] = "new"
         logging.setLoggerClass(Loud)
+        warnings.filterwarnings("once", "loud")
     assert dict(os.environ) == before
+    assert warnings.filters == filters
     assert logging.getLoggerClass() is logging.Logger
+
+
+def test_who_has_no_home_is_given_one_for_a_while(monkeypatch):
+    monkeypatch.setenv("HOME", "/mine")
+    with some_home():
+        assert os.environ["HOME"] == "/mine"
+    monkeypatch.delenv("HOME")
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(KeyboardInterrupt), some_home():
+        assert Path(os.environ["HOME"]).is_dir()
+        raise KeyboardInterrupt
+    assert "HOME" not in os.environ

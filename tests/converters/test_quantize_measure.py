@@ -99,3 +99,19 @@ def test_values_that_are_not_finite_are_refused(value, part, tensor, name, small
     broken = altered(reference[part], lambda values: np.full_like(values, value), {tensor})
     with pytest.raises(ConversionError, match=f"not finite, or noise alone, for {name}; nothing was written"):
         measured(small_bundle, reference, {part: broken})
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_float_bundle_that_is_not_finite_is_refused(wrong, small_bundle, reference):
+    """Not told of the quantized bundle, which cannot be better."""
+
+    def change(values):
+        values = values.copy()
+        values.flat[:2] = wrong
+        return values
+
+    broken = {**reference, "basis": altered(reference["basis"], change)}
+    with pytest.raises(
+        ConversionError, match=r"^the float bundle gives nan .* 2 of \d+ values of basis output"
+    ):
+        measure_agreement(small_bundle, broken, reference, sample_frames(frames(3)))

@@ -401,3 +401,11 @@ def test_shipped_recipes():
         assert recipe.name == name
         assert recipe.overflow_safe
         toolkit.check_recipe(recipe)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_values_that_are_not_finite_have_no_range(wrong):
+    broken = items(4)
+    broken[2]["p3"].flat[:3] = wrong
+    with pytest.raises(ConversionError, match=r"calibration frame \d: \d+ of \d+ values of p3"):
+        toolkit.quantize_model(tower(), broken, QUICK, float_layers=(), arriving={})

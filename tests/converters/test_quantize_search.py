@@ -366,3 +366,10 @@ def test_a_bundle_that_loses_too_much_in_the_end_is_refused(labelled):
         Search(agreeing(), 12.4).finish(both(session))
     with pytest.raises(AccuracyError, match=r"loses 90\.00 points of average precision, 0\.5 are allowed"):
         Search(labelled, 0.5).finish(both(FakeSession(*[HALF_MASKS] * 4)))
+
+
+def test_a_drop_that_is_no_number_is_more_than_is_allowed(monkeypatch):
+    validation = agreeing()
+    monkeypatch.setattr(Validation, "drop", lambda *given: (float("nan"), [100.0]))
+    with pytest.raises(AccuracyError, match="loses nan points"):
+        Search(validation, 50).finish(both(FLOAT))

@@ -15,7 +15,7 @@ pytest.importorskip("nncf")
 from small_bundle import BASIS_LAYERS, DETECTOR_LAYERS, frames  # noqa: E402 - as above
 
 from edgeblend.converters.quantize import nncf as toolkit  # noqa: E402
-from edgeblend.runtime.backends.openvino import compile_model  # noqa: E402
+from edgeblend.runtime.backends.openvino import OpenVinoSession, compile_model  # noqa: E402
 from edgeblend.runtime.preprocess import preprocess  # noqa: E402
 
 QUICK = Recipe(name="quick", bias_correction="none")
@@ -139,3 +139,22 @@ def test_what_is_refused(options, words, small_bundle):
 def test_a_bundle_that_is_quantized_is_refused(small_int8):
     with pytest.raises(InputError, match="is quantized already"):
         edgeblend.measure_sensitivity(small_int8, calibration=FRAMES)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_values_that_are_not_finite_have_no_range(wrong, small_bundle):
+    model = toolkit.read_model(small_bundle.graph_files("basis"))
+    shape = tuple(model.inputs[0].shape)
+    items = [{"p3": np.full(shape, value, np.float32)} for value in (1.0, wrong, 2.0)]
+    with pytest.raises(edgeblend.ConversionError, match=r"calibration frame \d: \d+ of \d+ values of p3"):
+        toolkit.quantize_model(model, items, QUICK, float_layers=(), arriving={})
+
+
+def test_a_float_bundle_that_is_not_finite_is_refused(small_bundle, monkeypatch):
+    def not_finite(self, inputs):
+        return {name: np.full_like(value, np.nan) for name, value in run(self, inputs).items()}
+
+    run = OpenVinoSession.run
+    monkeypatch.setattr(OpenVinoSession, "run", not_finite)
+    with pytest.raises(edgeblend.ConversionError, match=r"^the float bundle gives nan .* of detector output"):
+        edgeblend.measure_sensitivity(small_bundle, calibration=FRAMES, recipe=QUICK)

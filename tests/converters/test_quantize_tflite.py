@@ -30,7 +30,7 @@ from edgeblend.converters.tflite_file import (
     tensor_index,
     with_what_is_between,
 )
-from edgeblend.errors import InputError
+from edgeblend.errors import ConversionError, InputError
 from edgeblend.manifest import TensorQuantization
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.tflite import model_session
@@ -312,6 +312,24 @@ def test_statistics_are_of_what_is_computed(images) -> None:
     np.testing.assert_allclose(found["image"].mean, image.mean(axis=(0, 1, 2)), rtol=1e-5)
     normalised = (image - 110) / 60
     np.testing.assert_allclose(found["/normalised"].highest.max(), normalised.max(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_have_no_range(wrong, features) -> None:
+    broken = {name: value.copy() for name, value in features.items[1].items()}
+    broken["p3"].flat[:3] = wrong
+    items = Items([features.items[0], broken, features.items[2]])
+    with pytest.raises(ConversionError, match=r"calibration frame 2: 3 of \d+ values of tensor p3"):
+        measure_statistics(small_basis(), items)
+
+
+def test_what_the_interpreter_raises_is_an_error_of_ours(features) -> None:
+    wrong_size = Items([{"p3": np.zeros((1, 1, 1, 1), np.float32)}])
+    with pytest.raises(ConversionError, match="TFLite cannot run the graph: .*") as raised:
+        measure_statistics(small_basis(), wrong_size)
+    assert isinstance(raised.value.__cause__, ValueError)
+    with pytest.raises(ConversionError, match="TFLite cannot run the graph: .*"):
+        measure_statistics(small_basis()[:400], features)
 
 
 def one_layer(weight: np.ndarray, bias: np.ndarray) -> bytes:

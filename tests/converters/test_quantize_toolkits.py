@@ -5,6 +5,7 @@ import pytest
 from bundle_factory import write_tiny_bundle
 
 from edgeblend.bundle import Bundle
+from edgeblend.converters import third_party
 from edgeblend.converters.quantize import toolkits
 from edgeblend.converters.quantize.toolkits import (
     TOOLKIT_OF_TARGET,
@@ -75,3 +76,14 @@ def test_a_format_that_it_does_not_take(manifest, monkeypatch):
     monkeypatch.setattr(type(sys.modules["fake_toolkit"]), "FORMATS", ("onnx",), raising=False)
     with pytest.raises(InputError, match="fake quantizes graphs of format onnx, the detector graph is"):
         load_toolkit(Recipe(name="mine", toolkit="fake"), manifest)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no home\nat all"), ImportError("old"), KeyError("a")])
+def test_a_toolkit_that_fails_while_it_is_imported(error, manifest, monkeypatch):
+    def broken(name):
+        raise error
+
+    monkeypatch.setattr(third_party, "import_module", broken)
+    with pytest.raises(EngineError, match=r"^what \S+nncf needs cannot be imported: \w+: .+$") as raised:
+        load_toolkit(RECIPE, manifest)
+    assert raised.value.__cause__ is error

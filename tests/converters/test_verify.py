@@ -11,8 +11,9 @@ import pytest
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.converters.reference import TorchSession, torch_spec
 from edgeblend.converters.split import attention_weights, split_network
-from edgeblend.converters.verify import TOLERANCES, relative_error, verify
+from edgeblend.converters.verify import TOLERANCES, _refuse_beyond, relative_error, verify
 from edgeblend.errors import ConversionError
+from edgeblend.manifest import TensorError
 from edgeblend.model.blendmask import build_network
 from edgeblend.model.checkpoint import load_weights, read_checkpoint
 from edgeblend.model.config import load_config
@@ -44,11 +45,17 @@ def check(network, tiny_bundle, photograph):
     graphs = split_network(network, attention="sparse")
     layer = AttentionLayer(**attention_weights(network))
 
-    def run(change=lambda name, value: value, *, manifest=tiny_bundle.manifest):
-        reference = {graph.part: OpenGraph(torch_spec(graph), TorchSession(graph)) for graph in graphs}
-        candidate = {
-            part: OpenGraph(graph.spec, Disturbed(graph.session, change)) for part, graph in reference.items()
-        }
+    def run(
+        change=lambda name, value: value,
+        *,
+        manifest=tiny_bundle.manifest,
+        reference_change=lambda name, value: value,
+    ):
+        right = {graph.part: OpenGraph(torch_spec(graph), TorchSession(graph)) for graph in graphs}
+        reference, candidate = (
+            {part: OpenGraph(graph.spec, Disturbed(graph.session, how)) for part, graph in right.items()}
+            for how in (reference_change, change)
+        )
         return verify(
             reference,
             candidate,
@@ -96,6 +103,38 @@ def test_a_value_that_is_not_a_number_is_refused(check) -> None:
         check(change)
 
 
+@pytest.mark.parametrize(
+    ("tensor", "wrong", "alike"),
+    [
+        ("box_reg_p3", np.nan, False),
+        ("cls_logits_p5", np.inf, False),
+        ("p4", -np.inf, False),
+        ("bases", np.nan, True),
+        ("box_reg_p3", np.inf, True),
+    ],
+)
+def test_a_reference_that_is_not_finite_is_refused(check, tensor, wrong, alike) -> None:
+    """Also where the exported graph gives the same, whose difference would be nan."""
+
+    def change(name, value):
+        if name == tensor:
+            value.flat[:3] = wrong
+        return value
+
+    named = tensor.replace("_p", " p") if tensor != "p4" else "pyramid p4"
+    with pytest.raises(ConversionError, match=rf"^torch gives nan .* 3 of \d+ values of \w+ output {named}"):
+        check(change if alike else lambda name, value: value, reference_change=change)
+
+
+@pytest.mark.parametrize("tensor", ["box_reg_p3", "cls_logits_p3"])
+def test_a_head_that_is_not_a_number_is_refused_as_one_that_differs(check, tensor) -> None:
+    def change(name, value):
+        return np.full_like(value, np.nan) if name == tensor else value
+
+    with pytest.raises(ConversionError, match=f"output {tensor} is off by inf"):
+        check(change)
+
+
 def test_bases_are_compared_also_when_nothing_is_detected(check, tiny_bundle) -> None:
     decode = msgspec.structs.replace(tiny_bundle.manifest.decode, score_threshold=0.9999)
     blind = msgspec.structs.replace(tiny_bundle.manifest, decode=decode)
@@ -109,3 +148,24 @@ def test_relative_error_by_hand() -> None:
     assert relative_error(expected, expected + np.float32(0.25)) == 0.25
     assert relative_error(expected, expected[:1]) == float("inf")
     assert relative_error(np.full(3, 5, np.float32), np.full(3, 7, np.float32)) == 2.0
+
+
+def test_an_error_is_a_number_whatever_comes() -> None:
+    one, nan, large = (np.array([value, 1], np.float32) for value in (0, np.nan, 3e38))
+    for expected, actual in ((one, nan), (nan, one), (nan, nan)):
+        assert relative_error(expected, actual) == float("inf")
+    # Its squares are beyond float32, whose deviation would be infinite, and the error 0.
+    assert relative_error(large, np.array([1.5e38, 1], np.float32)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        {"tensors": (TensorError(graph="basis", tensor="bases", max_error=float("nan")),)},
+        {"lowest_mask_iou": float("nan")},
+    ],
+)
+def test_a_figure_that_is_no_number_is_beyond_tolerance(measured, tiny_bundle) -> None:
+    verification = msgspec.structs.replace(tiny_bundle.manifest.verification, **measured)
+    with pytest.raises(ConversionError, match="nan"):
+        _refuse_beyond(verification)
