@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.calibration.coco import CocoDataset, CocoImage, read_picture
 from edgeblend.calibration.coco_file import listed
 from edgeblend.calibration.coco_segmentation import coco_tools, compressed
+from edgeblend.calibration.kept import KeptBytes
 from edgeblend.errors import InputError
 from edgeblend.results import Instances
 
@@ -128,33 +130,40 @@ def _predict(segment: Segment, dataset: CocoDataset, progress: bool) -> Iterator
 
 
 class AccuracyTally:
-    """Takes predictions picture by picture, and keeps some hundred bytes of each instance."""
+    """Takes predictions picture by picture, and keeps some hundred bytes of each instance, on disk."""
 
     def __init__(self, dataset: CocoDataset) -> None:
         """Start without predictions.
 
         Raises:
             InputError: faster-coco-eval is not installed.
+            OutputError: the temporary folder cannot be written.
         """
         self._tools = coco_tools()
         self._dataset = dataset
         self._numbers = _numbers(dataset)
-        self._found: list[dict[str, Any]] = []
+        self._found = KeptBytes()
 
     def add(self, image: CocoImage, instances: Instances) -> None:
         """Take the instances of one of the data set's images, once.
 
         Raises:
             InputError: the frame's size or the classes differ, or numbers are not finite.
+            OutputError: the disk is full.
         """
-        self._found += _records(self._dataset, self._numbers[image.id], image, instances)
+        records = _records(self._dataset, self._numbers[image.id], image, instances)
+        self._found.append(msgspec.json.encode(records))
 
     def accuracy(self, *, boundary: bool = False) -> Accuracy:
-        """Return the average precision of what came; an image that did not come counts as empty."""
+        """Return the average precision of what came; an image that did not come counts as empty.
+
+        Now all of it is in memory, as the evaluator takes it.
+        """
         truth = _truth(self._dataset)
+        found = [record for piece in self._found for record in msgspec.json.decode(piece)]
 
         def measured(kind: _Kind) -> AveragePrecision:
-            return _average_precision(self._tools, self._dataset, truth, self._found, kind)
+            return _average_precision(self._tools, self._dataset, truth, found, kind)
 
         return Accuracy(
             box=measured("bbox"),

@@ -1,3 +1,4 @@
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -373,3 +374,29 @@ def test_a_drop_that_is_no_number_is_more_than_is_allowed(monkeypatch):
     monkeypatch.setattr(Validation, "drop", lambda *given: (float("nan"), [100.0]))
     with pytest.raises(AccuracyError, match="loses nan points"):
         Search(validation, 50).finish(both(FLOAT))
+
+
+@pytest.mark.parametrize("with_labels", [False, True])
+def test_no_more_than_a_picture_or_two_are_held(with_labels, dataset, monkeypatch):
+    """A picture with a hundred objects takes a megabyte, and there are thousands of pictures."""
+    alive, most = set(), []
+
+    def bare_segmenter(source, sessions):
+        def segment(picture):
+            made = replace(BOTH, mask_probs=BOTH.mask_probs.copy())
+            number = len(most)
+            alive.add(number)
+            weakref.finalize(made.mask_probs.base, alive.discard, number)
+            most.append(len(alive))
+            return made
+
+        return segment
+
+    monkeypatch.setattr(searching, "bare_segmenter", bare_segmenter)
+    monkeypatch.setattr(searching, "read_coco", lambda *args, **options: dataset)
+    annotations = "labels.json" if with_labels else None
+    frames = sampled(4).frames
+    validation = open_validation(SOURCE, both(FLOAT), frames, images=None, annotations=annotations)
+    assert validation.drop(both(FLOAT)) == (0, [100, 100, 100, 100])
+    assert len(most) == 8
+    assert max(most) <= 2
