@@ -159,15 +159,15 @@ def _run(source: Path, folder: Path, options: VelaOptions) -> str:
     except OSError as error:
         raise ConversionError(f"Vela cannot be started: {error}") from error
     if done.returncode != 0:
-        error = ConversionError(
+        failure = ConversionError(
             f"Vela cannot compile {source.name} for {options.accelerator}: {_last_words(done.stderr)}"
         )
-        if reason := disk_failure(error, folder):
+        if reason := disk_failure(failure, folder):
             raise OutputError(
                 f"{folder.parent}: Vela cannot write its files: {reason}; make room, or set TMPDIR to a "
                 "folder with more"
-            ) from error
-        raise error
+            ) from failure
+        raise failure
     return done.stdout
 
 
