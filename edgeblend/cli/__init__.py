@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, NoReturn
+from typing import NoReturn
 
 from edgeblend import __version__
 from edgeblend.cli import bench, compare, convert, demo, doctor, inspect, quantize, run, sensitivity, train
@@ -40,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
         """Name the mistake and leave with exit code 2."""
         self.exit(2, f"edgeblend: error: {one_line(message)} (`{self.prog} --help` shows the usage)\n")
 
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+    def _print_message(self, message: str, file: object = None) -> None:
         """Print as everything else here does; argparse itself passes over what cannot be written."""
         write = show if file is sys.stdout else tell
         write(message.removesuffix("\n"))

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import sys
-from typing import IO
+from typing import TextIO
 
 from edgeblend.errors import OutputError
 
@@ -93,7 +93,7 @@ def open_closed_streams() -> None:
             setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
-def _write(stream: IO[str], text: str) -> None:
+def _write(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
     line = f"{printable(text)}\n"
     stream.write(line.encode(encoding, "backslashreplace").decode(encoding))

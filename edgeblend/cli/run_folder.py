@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -159,7 +159,7 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def overlay_names(paths: list[Path]) -> list[str]:
+def overlay_names(paths: Sequence[Path]) -> list[str]:
     """Return a file name for each picture's overlay, which is text; equal stems get a number."""
     names: list[str] = []
     used: set[str] = set()
