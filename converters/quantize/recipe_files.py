@@ -19,7 +19,7 @@ from edgeblend.recipe import Recipe
 def recipe_names(target: str = "openvino") -> tuple[str, ...]:
     """Return the names of the recipes that come with edgeblend for a bundle's target."""
     folder = files("edgeblend.converters.quantize") / "recipes" / target
-    if not paths.is_dir(folder):
+    if not folder.is_dir():
         return ()
     return tuple(sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".json")))
 
