@@ -14,7 +14,7 @@ import msgspec
 from edgeblend.calibration.coco_categories import read_classes
 from edgeblend.calibration.coco_file import Category
 from edgeblend.calibration.coco_json import decode_coco
-from edgeblend.class_list import ClassList, read_class_list
+from edgeblend.class_list import ClassList, parse_class_list, read_class_list
 from edgeblend.classes import COCO_STUFF, COCO_THINGS, category_ids_problem, default_category_ids
 from edgeblend.errors import ConfigError, InputError
 from edgeblend.model.config import ModelConfig
@@ -57,12 +57,10 @@ def read_class_names(names: ClassNames | None, category_ids: Sequence[int] | Non
         if category_ids is not None:
             raise InputError("category_ids: are given without class_names; name the classes that have them")
         return None
-    if isinstance(names, str | Path):
-        listed = _read_file(Path(names))
-        if listed.category_ids is not None and category_ids is not None:
-            raise InputError(f"category_ids: {names} has ids already; give one or the other")
-    else:
-        listed = ClassList(_checked_names(names), None)
+    listed = _read_file(Path(names)) if isinstance(names, str | Path) else _listed(names)
+    if listed.category_ids is not None and category_ids is not None:
+        where = names if isinstance(names, str | Path) else "class_names"
+        raise InputError(f"category_ids: {where} has ids already; give one or the other")
     if category_ids is None:
         return listed
     try:
@@ -118,15 +116,18 @@ def _starts_like_json(path: Path) -> bool:
         return False
 
 
-def _checked_names(names: object) -> tuple[str, ...]:
+def _listed(names: object) -> ClassList:
+    """Return the classes of a list of names, or of the lines of a class file."""
     if isinstance(names, bytes) or not isinstance(names, Sequence):
         raise InputError(f"class_names: expected names or the path of a file with them, got {names!r}")
     for name in names:
         if not isinstance(name, str):
             raise InputError(f"class_names: expected names, got {name!r} among them")
-        if len(name.splitlines()) > 1 or "\t" in name:
-            raise InputError(f"class_names: {name!r} has a tab or a line break; a file is given by its path")
-    return tuple(names)
+        if len(name.splitlines()) > 1:
+            raise InputError(f"class_names: {name!r} has a line break; a file is given by its path")
+    if any("\t" in name for name in names):
+        return parse_class_list(names, source="class_names")
+    return ClassList(tuple(names), None)
 
 
 def _fitting(config: ModelConfig, given: ClassList) -> tuple[str, ...]:

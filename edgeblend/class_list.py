@@ -41,7 +41,7 @@ def read_class_list(path: str | Path) -> ClassList:
         raise InputError(f"{path}: no such file; expected class names, one per line") from None
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a list of class names: {error}") from error
-    found = _from_lines(text, path)
+    found = parse_class_list(text.splitlines(), source=str(path))
     if not found.names:
         raise InputError(f"{path}: has no class names; expected one per line")
     return found
@@ -52,8 +52,13 @@ def class_list_text(names: Sequence[str], category_ids: Sequence[int]) -> str:
     return "".join(f"{category}\t{name}\n" for category, name in zip(category_ids, names, strict=True))
 
 
-def _from_lines(text: str, path: Path) -> ClassList:
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+def parse_class_list(given: Sequence[str], *, source: str) -> ClassList:
+    """Read the lines of such a file; ``source`` is what to call it in errors.
+
+    Raises:
+        InputError: some lines have an id and others have none.
+    """
+    lines = [(number, line.strip()) for number, line in enumerate(given, 1) if line.strip()]
     numbered = [line for _, line in lines if "\t" in line]
     if not numbered:
         return ClassList(tuple(line for _, line in lines), None)
@@ -63,7 +68,7 @@ def _from_lines(text: str, path: Path) -> ClassList:
         known = _NUMBER.fullmatch(category) and len(category) <= _LONGEST_NUMBER
         if not known or "\t" in name or not name.strip():
             raise InputError(
-                f"{path}: line {number}: expected ID<TAB>NAME as on other lines, got {line!r}; "
+                f"{source}: line {number}: expected ID<TAB>NAME as on other lines, got {line!r}; "
                 "give every class an id, or none"
             )
         names.append(name.strip())

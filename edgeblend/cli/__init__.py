@@ -20,13 +20,12 @@ from edgeblend.cli.exit_codes import READER_GONE, UNEXPECTED, listed
 from edgeblend.cli.output import (
     finish,
     give_up_on_broken_streams,
-    one_line,
     open_closed_streams,
     show,
     tell,
 )
 from edgeblend.cli.stopping import Stopped, stopped_by_signals
-from edgeblend.errors import EdgeBlendError
+from edgeblend.errors import EdgeBlendError, one_line
 
 _COMMANDS = (demo, train, convert, quantize, compare, bench, sensitivity, inspect, run, doctor)
 _EPILOG = f"exit codes:\n{listed()}\n"
@@ -95,7 +94,7 @@ def _report(error: Exception, *, debug: bool) -> int:
     if debug:
         tell(traceback.format_exc().rstrip())
     elif isinstance(error, EdgeBlendError):
-        tell(f"edgeblend: error: {one_line(error)}")
+        tell(f"edgeblend: error: {error}")
     else:
         what = f"{type(error).__name__}: {one_line(error)}"
         tell(f"edgeblend: unexpected failure: {what} (--debug shows where)")

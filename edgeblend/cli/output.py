@@ -50,11 +50,6 @@ def tell(text: str) -> None:
         sys.stderr.flush()
 
 
-def one_line(message: object) -> str:
-    """Return a message without line breaks: engines and operating systems put some into theirs."""
-    return " ".join(line.strip() for line in str(message).splitlines() if line.strip())
-
-
 def printable(text: str) -> str:
     """Return text with what is no text for a terminal escaped as Python escapes it."""
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)

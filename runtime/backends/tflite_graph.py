@@ -131,7 +131,7 @@ def _check_quantization(table: Table, shape: Sequence[int], what: str) -> None:
     if quantization is None:
         return
     scales, zero_points = quantization.numbers(2, "<f4").tolist(), quantization.numbers(3, "<i8")
-    if not all(0 <= scale < math.inf for scale in scales):
+    if not all(0 < scale < math.inf for scale in scales):
         raise FlatbufferError(f"{what} with a scale that is no positive number")
     axis = quantization.number(6, I32)
     if len(scales) > 1 and (not 0 <= axis < len(shape) or len(scales) != shape[axis]):

@@ -183,3 +183,7 @@ def test_a_lint_of_open_shapes_has_an_exit_code(cli, tmp_path):
     code, stdout, _ = cli(("inspect", bundle.path, "--lint", "npu", "--json"))
     report = json.loads(stdout)
     assert (code, report["refused"]) == (12, True)
+
+
+def test_a_checkpoint_has_no_graphs_to_lint(model, refused):
+    refused(("inspect", str(model.checkpoint), "--lint", "npu"), 3, "--lint looks through bundles")

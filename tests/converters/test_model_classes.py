@@ -84,6 +84,10 @@ def test_names_and_ids_as_they_are_given(tmp_path):
     assert read_class_names(str(tmp_path / "classes.txt"), None) == whole
     assert read_class_names(tmp_path / "names.txt", [3, 7]) == whole
     assert read_class_names(UserList(["box", "disc"]), range(3, 8, 4)) == whole
+    lines = (tmp_path / "classes.txt").read_text().split("\n")
+    assert read_class_names(lines, None) == whole
+    with pytest.raises(InputError, match="category_ids: class_names has ids already"):
+        read_class_names(lines, [3, 7])
     with pytest.raises(InputError, match="category_ids: .* has ids already; give one or the other"):
         read_class_names(tmp_path / "classes.txt", [3, 7])
 

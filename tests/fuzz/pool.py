@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -24,6 +25,7 @@ from .worker import DUMP, READY, work
 Task = tuple[str, Seed]
 """A kind's name, and which of its cases."""
 
+_AHEAD = 4  # tasks that a worker is given at a time: on a busy machine each wait for the next costs most
 _POLL = 0.05  # seconds between two looks at time and memory
 _FOR_DUMP = 0.3  # seconds that a process gets to write its stack before it is killed
 _KILLED = 1.25  # times the memory of a kind; up to there the worker measures it, and better
@@ -71,12 +73,15 @@ class Pool:
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yield what became of each task, in the order in which they end."""
-        waiting = iter(tasks)
+        waiting, returned = iter(tasks), deque[Task]()
         while True:
             for worker in self._workers:
-                if worker.task is None and (task := next(waiting, None)) is not None:
+                while worker.takes_more:
+                    task = returned.popleft() if returned else next(waiting, None)
+                    if task is None:
+                        break
                     worker.give(task)
-            busy = [worker for worker in self._workers if worker.task is not None]
+            busy = [worker for worker in self._workers if worker.tasks]
             if not busy:
                 return
             ready = wait([worker.connection for worker in busy], timeout=_POLL)
@@ -84,6 +89,9 @@ class Pool:
                 outcome = worker.take() if worker.connection in ready else worker.check()
                 if outcome is not None:
                     yield outcome
+                if outcome is not None and worker.ended:
+                    returned.extend(worker.tasks)
+                    worker.tasks.clear()
 
 
 @dataclass(slots=True)
@@ -102,7 +110,8 @@ class _Worker:
     def __init__(self, context: Any, home: Path) -> None:  # noqa: ANN401 - no public name for a context
         self._context, self._home = context, home
         self._running: _Process | None = None
-        self.task: Task | None = None
+        self.tasks: deque[Task] = deque()
+        """What it was given and has not done, the first of which it is at."""
         self._given = 0.0
         self._used = 0
 
@@ -111,10 +120,22 @@ class _Worker:
         """Ready to read once the task is done, or the process is."""
         return self._start().connection
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether it is to be given another task."""
+        return len(self.tasks) < _AHEAD and (self._running is None or self._running.cases < _RENEWED)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process has gone; what it was given and has not done is for others."""
+        return self._running is None
+
     def give(self, task: Task) -> None:
         """Hand out a task, which is known from now on, whatever becomes of the process."""
         running = self._start()
-        self.task, self._used, self._given = task, resident(running.process.pid), time.monotonic()
+        if not self.tasks:
+            self._begin()
+        self.tasks.append(task)
         running.cases += 1
         with contextlib.suppress(BrokenPipeError):  # it died in between, which shows when it is read from
             running.connection.send(task)
@@ -128,19 +149,20 @@ class _Worker:
             running.process.join()
             return self._end(_death(running.process.exitcode))
         if said == READY:
-            running.ready, self._given, self._used = True, time.monotonic(), resident(running.process.pid)
+            running.ready = True
+            self._begin()
             return None
         assert isinstance(said, Outcome)
-        self.task = None
-        if running.cases >= _RENEWED:
+        self.tasks.popleft()
+        self._begin()
+        if running.cases >= _RENEWED and not self.tasks:
             self.stop()
         return said
 
     def check(self) -> Outcome | None:
         """Return an outcome if the task has to be ended: it takes too long, or too much."""
-        running, task = self._start(), self.task
-        assert task is not None
-        kind = find_kind(task[0])
+        running = self._start()
+        kind = find_kind(self.tasks[0][0])
         limit = kind.seconds if running.ready else _TO_START
         grown = resident(running.process.pid) - self._used
         if running.ready and grown > _KILLED * kind.memory:
@@ -153,7 +175,11 @@ class _Worker:
             self._running.process.kill()
             self._running.process.join()
             self._running.connection.close()
-        self._running = self.task = None
+        self._running = None
+
+    def _begin(self) -> None:
+        """Note time and memory, where a task begins."""
+        self._given, self._used = time.monotonic(), resident(self._start().process.pid)
 
     def _start(self) -> _Process:
         if self._running is None:
@@ -173,8 +199,7 @@ class _Worker:
         return self._end(reason, grown=max(grown, 0))
 
     def _end(self, reason: str, *, grown: int = 0) -> Outcome:
-        assert self.task is not None
-        (kind, seed), seconds = self.task, time.monotonic() - self._given
+        (kind, seed), seconds = self.tasks.popleft(), time.monotonic() - self._given
         self.stop()
         try:
             dump = (self._home / DUMP).read_text(errors="replace")

@@ -98,6 +98,7 @@ def run_case(kind: Kind, seed: Seed, place: Place) -> Outcome:
     seconds = time.perf_counter() - start
     grown = max(peak_memory() - used, 0)
     gc.collect()
+    gc.freeze()  # also what was imported on the way: torch's 0.2 s of it would be looked through at each case
     if status != "failed":
         if left := sorted(_listing(place) ^ before):
             status, reason, where, message = (

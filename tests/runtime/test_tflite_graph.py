@@ -92,6 +92,7 @@ WRONG = {
     "a shape that is not that of the bytes": set_to("tensors.1.shape", [1, 1, 1, 300]),
     "a name that is not UTF-8": set_to("tensors.0.name", b"\x80"),
     "a scale that is no number": quantize([float("nan")], [0]),
+    "a scale of 0": quantize([0.0], [0]),
     "a scale below 0": quantize([-1.0], [0]),
     "more scales than channels": quantize([1.0] * 99, [0] * 99),
     "scales of a side that is not there": quantize([1.0] * 8, [0] * 8, axis=9),

@@ -76,4 +76,4 @@ def _network(config: str) -> BlendMask:
         return BlendMask(load_config(path))
 
 
-KINDS = (Kind("weights", _make, _run, (CheckpointError,), _write, share=1, seconds=120),)
+KINDS = (Kind("weights", _make, _run, (CheckpointError,), _write, share=0.5, seconds=120),)
