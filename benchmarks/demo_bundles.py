@@ -18,7 +18,12 @@ DEMO = find_demo_data()
 def convert_demo(out: Path, **options: Any) -> Bundle:  # noqa: ANN401 - those of edgeblend.convert
     """Convert the demo model."""
     return edgeblend.convert(
-        DEMO.checkpoint, out, config=DEMO.config, class_names=DEMO.class_names, **options
+        DEMO.checkpoint,
+        out,
+        config=DEMO.config,
+        class_names=DEMO.class_names,
+        category_ids=DEMO.category_ids,
+        **options,
     )
 
 

@@ -49,6 +49,7 @@ def main() -> None:
             Path(folder) / "bundle",
             config=args.data / "config.yaml",
             class_names=dataset.class_names,
+            category_ids=dataset.category_ids,
         )
         segmenter = edgeblend.Segmenter.load(bundle, device="CPU", precision="f32")
         accuracy = {

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.calibration.coco import CocoDataset, CocoImage, read_picture
 from edgeblend.calibration.coco_file import listed
 from edgeblend.calibration.coco_segmentation import coco_tools, compressed
+from edgeblend.calibration.kept import KeptBytes
 from edgeblend.errors import InputError
 from edgeblend.results import Instances
 
@@ -21,6 +23,7 @@ Segment = Callable[[NDArray[np.uint8]], Instances]
 """From an (H, W, 3) uint8 BGR picture to its instances: a ``Segmenter``, or anything like it."""
 
 _Kind = Literal["bbox", "segm", "boundary"]
+_FINITE = ("boxes", "scores", "mask_probs", "mask_boxes")
 _IOU_50, _IOU_75 = 0, 5  # of the thresholds 0.50, 0.55, ..., 0.95
 
 
@@ -127,32 +130,40 @@ def _predict(segment: Segment, dataset: CocoDataset, progress: bool) -> Iterator
 
 
 class AccuracyTally:
-    """Takes predictions picture by picture, and keeps some hundred bytes of each instance."""
+    """Takes predictions picture by picture, and keeps some hundred bytes of each instance, on disk."""
 
     def __init__(self, dataset: CocoDataset) -> None:
         """Start without predictions.
 
         Raises:
             InputError: faster-coco-eval is not installed.
+            OutputError: the temporary folder cannot be written.
         """
         self._tools = coco_tools()
         self._dataset = dataset
-        self._found: list[dict[str, Any]] = []
+        self._numbers = _numbers(dataset)
+        self._found = KeptBytes()
 
     def add(self, image: CocoImage, instances: Instances) -> None:
         """Take the instances of one of the data set's images, once.
 
         Raises:
             InputError: the frame's size or the classes differ, or numbers are not finite.
+            OutputError: the disk is full.
         """
-        self._found += _records(self._dataset, image, instances)
+        records = _records(self._dataset, self._numbers[image.id], image, instances)
+        self._found.append(msgspec.json.encode(records))
 
     def accuracy(self, *, boundary: bool = False) -> Accuracy:
-        """Return the average precision of what came; an image that did not come counts as empty."""
+        """Return the average precision of what came; an image that did not come counts as empty.
+
+        Now all of it is in memory, as the evaluator takes it.
+        """
         truth = _truth(self._dataset)
+        found = [record for piece in self._found for record in msgspec.json.decode(piece)]
 
         def measured(kind: _Kind) -> AveragePrecision:
-            return _average_precision(self._tools, self._dataset, truth, self._found, kind)
+            return _average_precision(self._tools, self._dataset, truth, found, kind)
 
         return Accuracy(
             box=measured("bbox"),
@@ -168,15 +179,21 @@ def count_objects(dataset: CocoDataset) -> int:
     return sum(not item.crowd for image in dataset.images for item in image.objects)
 
 
+def _numbers(dataset: CocoDataset) -> dict[int, int]:
+    """Return 1, 2, ... for the ids of images as they rise: of equal scores, the lower id's comes first."""
+    return {image: number for number, image in enumerate(sorted(image.id for image in dataset.images), 1)}
+
+
 def _truth(dataset: CocoDataset) -> list[dict[str, Any]]:
     records = []
+    numbers = _numbers(dataset)
     for image in dataset.images:
         for item in image.objects:
             x0, y0, x1, y1 = item.box.tolist()
             records.append(
                 {
-                    "image_id": image.id,
-                    "category_id": dataset.category_ids[item.class_index],
+                    "image_id": numbers[image.id],
+                    "category_id": 1 + item.class_index,
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
                     "area": item.area,
                     "iscrowd": int(item.crowd),
@@ -186,24 +203,26 @@ def _truth(dataset: CocoDataset) -> list[dict[str, Any]]:
     return records
 
 
-def _records(dataset: CocoDataset, image: CocoImage, instances: Instances) -> list[dict[str, Any]]:
-    """Return the result records of one image."""
+def _records(
+    dataset: CocoDataset, number: int, image: CocoImage, instances: Instances
+) -> list[dict[str, Any]]:
+    """Return the result records of one image, which the evaluator knows by a number."""
     where = f"image {image.id} ({image.path.name})"
     if instances.frame_size != (image.height, image.width):
         raise InputError(
             f"{where}: expected instances of a frame of {(image.height, image.width)}, "
             f"got {instances.frame_size}; predict on the picture itself"
         )
-    if not (np.isfinite(instances.boxes).all() and np.isfinite(instances.scores).all()):
-        raise InputError(f"{where}: expected finite boxes and scores of its instances")
-    ids = dict(zip(dataset.class_names, dataset.category_ids, strict=True))
-    if set(instances.class_names) != set(ids):
-        differing = sorted(set(instances.class_names) ^ set(ids))
+    if broken := [name for name in _FINITE if not np.isfinite(getattr(instances, name)).all()]:
+        raise InputError(f"{where}: expected finite {' and '.join(broken)} of its instances")
+    numbers = {name: number for number, name in enumerate(dataset.class_names, 1)}
+    if set(instances.class_names) != set(numbers):
+        differing = sorted(set(instances.class_names) ^ set(numbers))
         raise InputError(
             f"{where}: expected instances with the classes of {dataset.source}, differing are "
             f"{listed(differing)}; read the data set with class_names of the model"
         )
-    return instances.to_coco(image.id, category_ids=[ids[name] for name in instances.class_names])
+    return instances.to_coco(number, category_ids=[numbers[name] for name in instances.class_names])
 
 
 def _average_precision(
@@ -221,10 +240,9 @@ def _average_precision(
     )
     evaluation.evaluate()
     evaluation.accumulate()
-    # (thresholds, recalls, classes by rising id, areas, detections); -1 where a class has no objects.
+    # (thresholds, recalls, classes, areas, detections); -1 where a class has no objects.
     precision = np.asarray(evaluation.eval["precision"])[..., -1]
-    by_id = dict(zip(sorted(dataset.category_ids), np.moveaxis(precision[..., 0], 2, 0), strict=True))
-    names = zip(dataset.class_names, dataset.category_ids, strict=True)
+    each = zip(dataset.class_names, np.moveaxis(precision[..., 0], 2, 0), strict=True)
     return AveragePrecision(
         ap=_mean(precision[..., 0]),
         ap50=_mean(precision[_IOU_50, ..., 0]),
@@ -232,19 +250,24 @@ def _average_precision(
         ap_small=_mean(precision[..., 1]),
         ap_medium=_mean(precision[..., 2]),
         ap_large=_mean(precision[..., 3]),
-        per_class=MappingProxyType({name: _mean(by_id[category]) for name, category in names}),
+        per_class=MappingProxyType({name: _mean(of_class) for name, of_class in each}),
         ar=_mean(np.asarray(evaluation.eval["recall"])[..., 0, -1]),
     )
 
 
 def _index(tools: Any, dataset: CocoDataset, records: list[dict[str, Any]]) -> Any:  # noqa: ANN401
-    """Return records as the evaluator takes them, numbered from 1: it takes 0 for no match."""
+    """Return records as the evaluator takes them.
+
+    Images, classes and records are numbered from 1 instead of by the file's ids. The evaluator takes an
+    annotation 0 for no match, keeps ids as doubles, in which those above 2**53 collide, and refuses
+    negative ones.
+    """
     numbered = [{"iscrowd": 0, **record, "id": number} for number, record in enumerate(records, 1)]
-    images = [{"id": image.id, "height": image.height, "width": image.width} for image in dataset.images]
-    categories = [
-        {"id": category, "name": name}
-        for category, name in zip(dataset.category_ids, dataset.class_names, strict=True)
+    numbers = _numbers(dataset)
+    images = [
+        {"id": numbers[image.id], "height": image.height, "width": image.width} for image in dataset.images
     ]
+    categories = [{"id": number, "name": name} for number, name in enumerate(dataset.class_names, 1)]
     return tools.COCO(
         {"images": images, "annotations": numbered, "categories": categories}, print_function=_silent
     )

@@ -66,10 +66,13 @@ def mask_iou_of_pairs(
 ) -> NDArray[np.float32]:
     """Return the (P,) mask IoU of matched instances, on their R x R cells.
 
-    It compares shapes inside the box, so it means something for pairs whose boxes coincide.
+    It compares shapes inside the box, so it means something for pairs whose boxes coincide. A mask with a
+    cell that is not finite agrees with nothing.
     """
     first, second = reference.mask_probs[pairs[:, 0]], candidate.mask_probs[pairs[:, 1]]
     decided = (np.abs(first - 0.5) > _PLATEAU) & (np.abs(second - 0.5) > _PLATEAU)
     intersection = ((first >= 0.5) & (second >= 0.5) & decided).sum(axis=(1, 2))
     union = (((first >= 0.5) | (second >= 0.5)) & decided).sum(axis=(1, 2))
-    return np.where(union > 0, intersection / np.maximum(union, 1), 1.0).astype(np.float32)
+    finite = (np.isfinite(first) & np.isfinite(second)).all(axis=(1, 2))
+    iou = np.where(union > 0, intersection / np.maximum(union, 1), 1.0)
+    return np.where(finite, iou, 0.0).astype(np.float32)

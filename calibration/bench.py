@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from edgeblend.arguments import check_share
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.bench_frames import BenchFrames, read_bench_frames
 from edgeblend.calibration.bench_graphs import PreparedFrame, Sessions, prepare_frame
@@ -26,7 +27,7 @@ from edgeblend.errors import EdgeBlendError, EngineError, InputError, with_text
 from edgeblend.runtime.backends.base import Precision
 from edgeblend.runtime.backends.registry import load_backend
 from edgeblend.runtime.segmenter import Segmenter, SegmenterInfo
-from edgeblend.runtime.sessions import check_engine_options, open_sessions
+from edgeblend.runtime.sessions import engine_options, open_sessions
 
 LATENCY_ROUNDS = 6
 """In which bundles take turns; a turn costs a frame that is not timed."""
@@ -98,7 +99,7 @@ def bench(
             ``threads``, without them for each core; 2 on other devices than the CPU.
         device: where the engine runs all of them.
         precision: what graphs are computed in, as for :meth:`edgeblend.Segmenter.load`.
-        threads: CPU threads of each; None leaves it to the engine.
+        threads: CPU threads of each; None takes one per core.
         progress: whether to show a bar on stderr.
 
     Raises:
@@ -107,11 +108,11 @@ def bench(
         InputError: there are no bundles or frames, or an option's value is not valid.
     """
     streams = _default_streams(device, threads) if streams is None else streams
-    check_engine_options(precision, threads, streams=streams)
+    engine_options(device=device, precision=precision, threads=threads, streams=streams)
     if not (seconds > 0 and math.isfinite(seconds)):
         raise InputError(f"expected seconds above 0 to measure each bundle, got {seconds}")
-    if score_threshold is not None and not 0 <= score_threshold < 1:
-        raise InputError(f"score_threshold must be at least 0 and below 1, got {score_threshold}")
+    if score_threshold is not None:
+        check_share("score_threshold", score_threshold)
     options = _Options(device, precision, threads, score_threshold)
     loaded = _load_bundles([bundles] if isinstance(bundles, str | Path | Bundle) else bundles)
     pictures = read_bench_frames(frames, frame_size=frame_size)
@@ -144,7 +145,7 @@ def bench(
 
 
 def _default_streams(device: str, threads: int | None) -> int:
-    if device != "CPU":
+    if not isinstance(device, str) or device.upper() != "CPU":
         return _STREAMS_ELSEWHERE
     return usable_cores() if threads is None else threads
 

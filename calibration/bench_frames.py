@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgeblend.calibration.coco_file import listed
 from edgeblend.calibration.compare_inputs import spread
-from edgeblend.calibration.frames import Frame, Frames, FrameSource, Unreadable, open_frames
+from edgeblend.calibration.frames import Frame, Frames, FrameSource, Unreadable, notes_of, open_frames
 from edgeblend.errors import InputError
 from edgeblend.runtime.images import to_bgr8
 from edgeblend.runtime.preprocess import network_size
@@ -75,8 +75,11 @@ def read_bench_frames(
         if unreadable:
             raise InputError(f"none of {opened.description} can be read: {unreadable[0]}")
         raise InputError(f"expected frames to run on, got none from {opened.description}")
-    left_out = f"{len(unreadable)} of {len(unreadable) + len(found)} frames left out: {listed(unreadable)}"
-    return BenchFrames(opened.description, tuple(found), False, (left_out,) if unreadable else ())
+    notes = notes_of(opened)
+    if unreadable:
+        total = len(unreadable) + len(found)
+        notes += (f"{len(unreadable)} of {total} frames left out: {listed(unreadable)}",)
+    return BenchFrames(opened.description, tuple(found), False, notes)
 
 
 def _few(source: FrameSource) -> Iterator[Frame | Unreadable]:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.calibration.coco_file import Annotation, Category, Image, listed, read_document
+from edgeblend.calibration.coco_categories import read_classes
+from edgeblend.calibration.coco_file import Annotation, Image, listed, read_document
+from edgeblend.calibration.coco_pictures import find_pictures
 from edgeblend.calibration.coco_segmentation import (
     Segmentation,
     Unusable,
     area_of,
+    bounds_of,
     mask_of,
     read_segmentations,
 )
 from edgeblend.errors import InputError
-from edgeblend.runtime.images import read_image
+from edgeblend.runtime.images import read_image, stored_size
 
 _CHUNK = 20_000  # annotations whose outlines are Python lists at one time
 _CLIP_NOTED = 1.0  # pixels; COCO's own boxes pass the border by rounding
@@ -87,8 +91,9 @@ def read_coco(
 ) -> CocoDataset:
     """Read a COCO file of instances and check it against itself and its folder of pictures.
 
-    Objects that cannot be learnt from (no mask, no area, outside the picture) are dropped and counted in
-    ``notes``. Pictures are looked for, not opened.
+    What is clear is read as it is meant, and what was changed is in ``notes``: objects that cannot be learnt
+    from (no mask, no area, outside the picture) are dropped, and so on. Pictures are looked for, and opened
+    where their size is missing.
 
     Args:
         annotations: the JSON file.
@@ -102,17 +107,19 @@ def read_coco(
             ``class_names`` lacks, or pictures are missing.
     """
     path = Path(annotations)
-    document = read_document(path)
-    names, ids = _classes(path, document.categories, class_names)
-    pictures = {image.id: image for image in document.images}
-    files = _find_pictures(path, _folder(path, images), document.images)
-    indices = {category: index for index, category in enumerate(ids)}
-    objects, notes = _objects(path, document.annotations, pictures, indices)
+    document, notes = read_document(path)
+    used = {item.category_id for item in document.annotations}
+    classes = read_classes(path, document.categories, used, class_names)
+    files, of_files = find_pictures(path, images, [image.file_name for image in document.images])
+    measured = _measure(document.images, files)
+    pictures = {image.id: image for image in measured}
+    objects, of_objects = _objects(path, document.annotations, pictures, classes.indices)
     found = tuple(
         CocoImage(image.id, file, image.width, image.height, tuple(objects[image.id]))
-        for image, file in zip(document.images, files, strict=True)
+        for image, file in zip(measured, files, strict=True)
     )
-    return CocoDataset(path, names, ids, found, tuple(notes))
+    every = (*notes, *classes.notes, *of_files, *_sizes_noted(document.images), *of_objects)
+    return CocoDataset(path, classes.names, classes.ids, found, every)
 
 
 def read_picture(image: CocoImage) -> NDArray[np.uint8]:
@@ -124,64 +131,49 @@ def read_picture(image: CocoImage) -> NDArray[np.uint8]:
     picture = read_image(image.path)
     height, width = picture.shape[:2]
     if (height, width) != (image.height, image.width):
-        turned = "; it seems to have been annotated before it was turned as its EXIF tag says"
         raise InputError(
-            f"{image.path}: expected {image.width}x{image.height} pixels as annotated, got {width}x{height}"
-            + (turned if (height, width) == (image.width, image.height) else "; use the annotated file")
+            f"{image.path}: expected {image.width}x{image.height} pixels as annotated, got {width}x{height}; "
+            + _why_another_size(image, (height, width))
         )
     return picture
 
 
-def _classes(
-    path: Path, categories: list[Category], wanted: Sequence[str] | None
-) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return class names and the category id of each."""
-    ordered = sorted(categories, key=lambda category: category.id)
-    given = tuple(category.name for category in ordered)
-    if not given:
-        raise InputError(f"{path}: expected at least one category, got none")
-    for names, where in ((given, "category"), (tuple(wanted or ()), "class")):
-        if repeated := [name for name, count in Counter(names).items() if count > 1]:
-            raise InputError(f"{path}: {where} names given more than once: {listed(map(repr, repeated))}")
-    if wanted is None:
-        return given, tuple(category.id for category in ordered)
-    if unknown := [name for name in given if name not in set(wanted)]:
-        raise InputError(
-            f"{path}: expected only classes that the model knows, got also "
-            f"{listed(map(repr, unknown), len(unknown))}; rename or remove them"
-        )
-    ids = {category.name: category.id for category in ordered}
-    unused = max(ids.values()) + 1
-    for name in wanted:
-        if name not in ids:
-            ids[name] = unused
-            unused += 1
-    return tuple(wanted), tuple(ids[name] for name in wanted)
+def _why_another_size(image: CocoImage, size: tuple[int, int]) -> str:
+    if size != (image.width, image.height):
+        return "use the annotated file"
+    if stored_size(image.path) != size:
+        return "it seems to have been annotated before it was turned as its EXIF tag says"
+    return "width and height seem to be exchanged in the annotations"
 
 
-def _folder(path: Path, images: Path | str | None) -> Path:
-    if images is None:
-        beside = path.with_suffix("")
-        return beside if beside.is_dir() and beside != path else path.parent
-    if not Path(images).is_dir():
-        raise InputError(f"{images}: no such folder; expected the one with the pictures of {path}")
-    return Path(images)
+@dataclass(frozen=True, slots=True)
+class _Sized:
+    """A picture and how large it is."""
+
+    id: int
+    width: int
+    height: int
 
 
-def _find_pictures(path: Path, folder: Path, images: list[Image]) -> list[Path]:
-    if not images:
-        raise InputError(f"{path}: expected at least one picture, got none")
-    files = [folder / image.file_name for image in images]
-    if missing := [image.file_name for image, file in zip(images, files, strict=True) if not file.is_file()]:
-        raise InputError(
-            f"{path}: {len(missing)} of {len(files)} pictures are not in {folder}: {listed(missing)}; "
-            "name the folder that the file names start from"
-        )
-    return files
+def _measure(images: Sequence[Image], files: Sequence[Path]) -> list[_Sized]:
+    """Return the size of each picture as the file says, else that of the picture itself."""
+    sized = []
+    for image, file in zip(images, files, strict=True):
+        if image.width is None or image.height is None:
+            height, width = read_image(file).shape[:2]
+            sized.append(_Sized(image.id, width, height))
+        else:
+            sized.append(_Sized(image.id, image.width, image.height))
+    return sized
+
+
+def _sizes_noted(images: Sequence[Image]) -> list[str]:
+    missing = sum(image.width is None or image.height is None for image in images)
+    return [f"{missing} pictures without width or height: taken from the files"] if missing else []
 
 
 def _objects(
-    path: Path, items: list[Annotation], pictures: dict[int, Image], indices: dict[int, int]
+    path: Path, items: list[Annotation], pictures: Mapping[int, _Sized], indices: Mapping[int, int]
 ) -> tuple[dict[int, list[CocoObject]], list[str]]:
     """Return the objects by image id, and notes."""
     objects: dict[int, list[CocoObject]] = {image: [] for image in pictures}
@@ -190,10 +182,14 @@ def _objects(
     for first in range(0, len(items), _CHUNK):
         chunk = items[first : first + _CHUNK]
         sizes = [(pictures[item.image_id].height, pictures[item.image_id].width) for item in chunk]
-        boxes, reasons, clipped = _boxes(chunk, sizes)
         segmentations, rings = read_segmentations([item.segmentation for item in chunk], sizes)
-        counts["polygons without an area left out of masks"] += rings
-        for item, box, reason, cut, mask in zip(chunk, boxes, reasons, clipped, segmentations, strict=True):
+        counts.update({f"{what} left out of masks": number for what, number in rings.items()})
+        given, taken = _given_boxes(chunk, segmentations)
+        counts["boxes missing or not finite: taken from their masks"] += taken
+        boxes, reasons, clipped = _boxes(given, sizes)
+        for item, size, box, reason, cut, mask in zip(
+            chunk, sizes, boxes, reasons, clipped, segmentations, strict=True
+        ):
             if isinstance(mask, Unusable):
                 if mask.wrong:
                     wrong.append(f"annotation {item.id}: {mask.reason}")
@@ -202,7 +198,7 @@ def _objects(
             elif reason:
                 counts[f"objects dropped: {reason}"] += 1
             else:
-                area = area_of(mask) if item.area is None else item.area
+                area = area_of(mask, *size) if item.area is None else item.area
                 index = indices[item.category_id]
                 made = CocoObject(item.id, box, index, bool(item.iscrowd), area, mask)
                 objects[item.image_id].append(made)
@@ -214,12 +210,27 @@ def _objects(
     return objects, _notes(counts, objects)
 
 
+def _given_boxes(
+    items: list[Annotation], segmentations: Sequence[Segmentation | Unusable]
+) -> tuple[NDArray[np.float64], int]:
+    """Return boxes (N, 4) xyxy, and how many are those of the masks, since the file has none."""
+    nothing = (math.nan,) * 4
+    given = np.array([item.bbox or nothing for item in items], np.float64).reshape(-1, 4)  # None becomes nan
+    with np.errstate(over="ignore"):
+        given[:, 2:] += given[:, :2]
+    taken = 0
+    for index in np.flatnonzero(np.isnan(given).any(axis=1)).tolist():
+        mask = segmentations[index]
+        if not isinstance(mask, Unusable):
+            given[index] = bounds_of(mask)
+            taken += 1
+    return given, taken
+
+
 def _boxes(
-    items: list[Annotation], sizes: list[tuple[int, int]]
+    given: NDArray[np.float64], sizes: list[tuple[int, int]]
 ) -> tuple[list[NDArray[np.float32]], list[str], list[bool]]:
     """Return each box as xyxy within its picture, why it is unusable or "", and whether it was clipped."""
-    given = np.array([item.bbox for item in items], np.float64).reshape(-1, 4)
-    given[:, 2:] += given[:, :2]
     limits = np.array(sizes, np.float64).reshape(-1, 2)[:, [1, 0, 1, 0]]
     boxes = np.clip(given, 0, limits).astype(np.float32)
     boxes.flags.writeable = False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypedDict, cast
@@ -45,13 +47,20 @@ class _Rle(msgspec.Struct):
     counts: str | list[int]
 
 
-_DECODER = msgspec.json.Decoder(list[list[float]] | _Rle | None)
+_Encoded = list[list[float]] | _Rle | None
+_DECODER = msgspec.json.Decoder(_Encoded)
+_LENIENT = msgspec.json.Decoder(_Encoded, strict=False)
+"""Also takes numbers that are written as text, and whole ones with a point."""
 _NOTHING = Unusable("no segmentation", wrong=False)
+_ODD = "polygons with an odd number of coordinates"
+_SHORT = "polygons with fewer than 3 points"
+_FLAT = "polygons without an area"
+_ON_A_LINE = 1e-9  # of a ring's extent
 
 
 def read_segmentations(
     encoded: Sequence[msgspec.Raw], sizes: Sequence[tuple[int, int]]
-) -> tuple[list[Segmentation | Unusable], int]:
+) -> tuple[list[Segmentation | Unusable], Counter[str]]:
     """Decode and check segmentations.
 
     Args:
@@ -59,15 +68,15 @@ def read_segmentations(
         sizes: (height, width) of the picture of each.
 
     Returns:
-        Each segmentation, or why it is unusable, and how many rings without an area were left out of
-        polygons that have others.
+        Each segmentation, or why it is unusable, and how many rings were left out of polygons that have
+        others, by what is wrong with them.
     """
     results: list[Segmentation | Unusable] = [_NOTHING] * len(encoded)
     rings: list[list[float]] = []
     owners: list[int] = []
     for index, (data, size) in enumerate(zip(encoded, sizes, strict=True)):
         try:
-            value = _DECODER.decode(data) if bytes(data) else None
+            value = _decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             results[index] = Unusable(f"segmentation: {error}", wrong=True)
             continue
@@ -79,13 +88,22 @@ def read_segmentations(
     return results, _place_polygons(results, rings, owners)
 
 
+def _decode(data: msgspec.Raw) -> list[list[float]] | _Rle | None:
+    if not bytes(data):
+        return None
+    try:
+        return _DECODER.decode(data)
+    except msgspec.ValidationError:
+        return _LENIENT.decode(data)
+
+
 def _check_rle(value: _Rle, size: tuple[int, int]) -> CocoRle | Unusable:
     if value.size != size:
         return Unusable(f"run lengths of size {value.size} in a picture of {size}", wrong=True)
     checked: CocoRle = {"size": list(size), "counts": value.counts}
     if isinstance(value.counts, str):
         try:
-            empty = not rle.decode(cast(rle.Rle, checked)).any()
+            empty = rle.area(cast(rle.Rle, checked)) == 0
         except (InputError, UnicodeError) as error:  # text that is not ASCII
             return Unusable(str(error), wrong=True)
     else:
@@ -98,31 +116,57 @@ def _check_rle(value: _Rle, size: tuple[int, int]) -> CocoRle | Unusable:
 
 def _place_polygons(
     results: list[Segmentation | Unusable], rings: list[list[float]], owners: list[int]
-) -> int:
-    """Put the usable rings into their owners' results; return how many others those had beside them."""
+) -> Counter[str]:
+    """Put the usable rings into their owners' results; count the others that those had beside them."""
     lengths = np.fromiter(map(len, rings), np.int64, len(rings))
     ends = np.cumsum(lengths)
     flat = np.fromiter(chain.from_iterable(rings), np.float64, int(lengths.sum()))
     flat.flags.writeable = False
-    whole = (lengths >= 6) & (lengths % 2 == 0)
-    usable = np.zeros(len(rings), bool)
-    usable[whole] = _ring_areas(flat[np.repeat(whole, lengths)], lengths[whole]) > 0
     kept: dict[int, list[NDArray[np.float64]]] = {owner: [] for owner in owners}
-    skipped = dict.fromkeys(kept, 0)
-    for owner, good, start, end in zip(
-        owners, usable.tolist(), (ends - lengths).tolist(), ends.tolist(), strict=True
+    wrong: dict[int, list[str]] = {owner: [] for owner in owners}
+    verdicts = _judge_rings(flat, lengths)
+    for owner, verdict, start, end in zip(
+        owners, verdicts, (ends - lengths).tolist(), ends.tolist(), strict=True
     ):
-        if good:
-            kept[owner].append(flat[start:end])
+        if verdict:
+            wrong[owner].append(verdict)
         else:
-            skipped[owner] += 1
+            kept[owner].append(flat[start:end])
     far = {owners[i] for i in _far_rings(flat, ends)}
+    left_out: Counter[str] = Counter()
     for owner, good_rings in kept.items():
         if owner in far:
             results[owner] = Unusable(f"polygon points beyond {_FARTHEST:.0f} pixels", wrong=True)
+        elif good_rings:
+            results[owner] = tuple(good_rings)
+            left_out.update(wrong[owner])
         else:
-            results[owner] = tuple(good_rings) or Unusable("polygons without an area", wrong=False)
-    return sum(skipped[owner] for owner, good_rings in kept.items() if good_rings)
+            results[owner] = Unusable(wrong[owner][0], wrong=False)
+    return left_out
+
+
+def _judge_rings(flat: NDArray[np.float64], lengths: NDArray[np.int64]) -> list[str]:
+    """Return why each ring is no outline, "" for those that are; coordinates come one ring after another."""
+    verdicts = np.where(lengths % 2 == 1, _ODD, np.where(lengths < 6, _SHORT, "")).astype(object)
+    whole = np.flatnonzero(verdicts == "")
+    chosen = np.repeat(verdicts == "", lengths)
+    areas = _ring_areas(flat[chosen], lengths[whole])
+    ends = np.cumsum(lengths)
+    for ring in whole[~(areas > 0)].tolist():
+        if not _encloses(flat[ends[ring] - lengths[ring] : ends[ring]].reshape(-1, 2)):
+            verdicts[ring] = _FLAT
+    return [str(verdict) for verdict in verdicts]
+
+
+def _encloses(points: NDArray[np.float64]) -> bool:
+    """Whether points (P, 2) of a ring without a signed area do not all lie on a line.
+
+    The two halves of a bow-tie cancel each other in the shoelace formula, but cover pixels.
+    """
+    points = points - points[0]
+    farthest = points[np.argmax((points**2).sum(axis=1))]
+    across = np.abs(points[:, 0] * farthest[1] - points[:, 1] * farthest[0])
+    return bool((across > _ON_A_LINE * (farthest**2).sum()).any())
 
 
 def _far_rings(flat: NDArray[np.float64], ends: NDArray[np.int64]) -> list[int]:
@@ -147,12 +191,30 @@ def _ring_areas(flat: NDArray[np.float64], lengths: NDArray[np.int64]) -> NDArra
     return areas
 
 
-def area_of(segmentation: Segmentation) -> float:
-    """Return the pixels covered; of polygons the sum of their rings' areas, as COCO's own files have it."""
+def area_of(segmentation: Segmentation, height: int, width: int) -> float:
+    """Return the pixels covered; of polygons the sum of their rings' areas, as COCO's own files have it.
+
+    Where that is 0, since a ring crosses itself, pixels are counted, which needs faster-coco-eval; without it
+    the area is 0.
+    """
+    if not isinstance(segmentation, tuple):
+        return float(rle.area(cast(rle.Rle, segmentation)))
+    lengths = np.array([len(ring) for ring in segmentation])
+    area = float(_ring_areas(np.concatenate(segmentation), lengths).sum())
+    if area == 0:
+        with suppress(InputError):
+            area = float(np.count_nonzero(mask_of(segmentation, height, width)))
+    return area
+
+
+def bounds_of(segmentation: Segmentation) -> tuple[float, float, float, float]:
+    """Return the box around a mask as xyxy in picture pixels."""
     if isinstance(segmentation, tuple):
-        lengths = np.array([len(ring) for ring in segmentation])
-        return float(_ring_areas(np.concatenate(segmentation), lengths).sum())
-    return float(rle.area(cast(rle.Rle, segmentation)))
+        points = np.concatenate(segmentation).reshape(-1, 2)
+        return (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+    mask = rle.decode(cast(rle.Rle, segmentation))
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
 
 
 def mask_of(segmentation: Segmentation, height: int, width: int) -> NDArray[np.bool_]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.accuracy import count_objects
 from edgeblend.calibration.agreement_totals import JUDGED_SCORE
-from edgeblend.calibration.coco import CocoImage, read_picture
+from edgeblend.calibration.category_notes import category_notes
+from edgeblend.calibration.coco import CocoDataset, CocoImage, read_picture
 from edgeblend.calibration.compare_inputs import load_bundles, path_of, read_pictures, spread
 from edgeblend.calibration.compare_report import (
     BundleFigures,
@@ -30,7 +31,7 @@ from edgeblend.errors import BundleError, InputError
 from edgeblend.manifest import Part
 from edgeblend.runtime.backends.base import Precision, Session
 from edgeblend.runtime.segmenter import Segmenter
-from edgeblend.runtime.sessions import check_engine_options, open_sessions
+from edgeblend.runtime.sessions import engine_options, open_sessions
 
 MAX_AP_DROP = 0.5
 """AP points that a candidate may lose, where there are labels and nothing else is asked for."""
@@ -86,7 +87,7 @@ def compare(
             without (default 5).
         device: where the engine runs all of them.
         precision: what graphs are computed in, as for :meth:`edgeblend.Segmenter.load`.
-        threads: CPU threads of each; None leaves it to the engine.
+        threads: CPU threads of each; None takes one per core.
         limit: measure on so many pictures at most, spread evenly.
         disagreements: how many pictures to keep for each candidate where it disagrees most.
         progress: whether to show bars on stderr.
@@ -97,7 +98,7 @@ def compare(
         InputError: candidates have other classes, annotations fit neither pictures nor classes, there are no
             pictures or candidates, or an option's value is not valid.
     """
-    check_engine_options(precision, threads)
+    engine_options(device=device, precision=precision, threads=threads)
     allowed = _allowed_drop(max_drop, labelled=annotations is not None)
     engine = _Engine(device, precision, threads)
     bundles = load_bundles(reference, candidates)
@@ -141,7 +142,7 @@ def compare(
         judged_score=judged_score,
         sqnr_frames=len(frames),
         machine=this_machine(),
-        notes=pictures.notes,
+        notes=(*pictures.notes, *_category_notes(opened, pictures.labels)),
     )
 
 
@@ -156,6 +157,12 @@ def _allowed_drop(given: float | None, *, labelled: bool) -> float:
 def _classes(bundle: Bundle | BundleError) -> tuple[str, ...]:
     assert isinstance(bundle, Bundle)  # the reference's error was raised
     return bundle.manifest.things
+
+
+def _category_notes(opened: Mapping[str, _Open], labels: CocoDataset | None) -> tuple[str, ...]:
+    if labels is None:
+        return ()
+    return category_notes({name: item.bundle for name, item in opened.items()}, labels)
 
 
 def _measure_memory(

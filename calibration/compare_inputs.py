@@ -15,8 +15,9 @@ from edgeblend.calibration.accuracy import count_objects
 from edgeblend.calibration.coco import CocoDataset, CocoImage, read_coco, read_picture
 from edgeblend.calibration.coco_file import listed
 from edgeblend.calibration.coco_segmentation import coco_tools
-from edgeblend.calibration.sources import find_images
+from edgeblend.calibration.sources import look_for_images
 from edgeblend.errors import BundleError, InputError
+from edgeblend.paths import exists
 from edgeblend.runtime.images import read_image
 
 _Item = TypeVar("_Item")
@@ -53,7 +54,7 @@ def load_bundles(
         try:
             loaded[name] = item if isinstance(item, Bundle) else Bundle.load(item)
         except BundleError as error:
-            if not loaded or not path_of(item).exists():
+            if not loaded or not exists(path_of(item)):
                 raise
             loaded[name] = error
     first, *others = [bundle for bundle in loaded.values() if isinstance(bundle, Bundle)]
@@ -106,7 +107,8 @@ def read_pictures(
     if limit is not None and limit < 1:
         raise InputError(f"expected a limit of at least 1 picture, got {limit}")
     if annotations is None:
-        return _unlabelled(spread(find_images(images), limit))
+        found = look_for_images(images)
+        return _unlabelled(spread(found.paths, limit), found.notes)
     coco_tools()
     dataset = read_coco(annotations, images, class_names=class_names)
     dataset = replace(dataset, images=spread(dataset.images, limit))
@@ -127,7 +129,7 @@ def spread(items: Sequence[_Item], count: int | None) -> tuple[_Item, ...]:
     return tuple(items[place] for place in np.linspace(0, len(items) - 1, count).round().astype(int))
 
 
-def _unlabelled(paths: Sequence[Path]) -> Pictures:
+def _unlabelled(paths: Sequence[Path], notes: tuple[str, ...]) -> Pictures:
     images, unreadable = [], []
     for number, path in enumerate(paths, 1):
         try:
@@ -137,8 +139,9 @@ def _unlabelled(paths: Sequence[Path]) -> Pictures:
             unreadable.append(str(error))
     if not images:
         raise InputError(f"none of the {len(paths)} pictures can be read: {unreadable[0]}")
-    left_out = f"{len(unreadable)} of {len(paths)} pictures left out: {listed(unreadable)}"
-    return Pictures(tuple(images), None, (left_out,) if unreadable else ())
+    if unreadable:
+        notes += (f"{len(unreadable)} of {len(paths)} pictures left out: {listed(unreadable)}",)
+    return Pictures(tuple(images), None, notes)
 
 
 def _check_classes(reference: Bundle, candidate: Bundle) -> None:

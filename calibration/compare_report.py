@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from edgeblend.calibration.accuracy import Accuracy
 from edgeblend.calibration.agreement_totals import AgreementTotals
@@ -14,10 +14,13 @@ from edgeblend.calibration.comparison import Disagreement
 from edgeblend.calibration.machine import Machine
 from edgeblend.calibration.sqnr import OutputSqnr
 from edgeblend.calibration.turns import Speed
+from edgeblend.choices import check_choice
+from edgeblend.errors import InputError
 from edgeblend.manifest import Part
 from edgeblend.runtime.backends.base import SessionInfo
 
 Status = Literal["OK", "DROP", "FAILED"]
+AccuracyKind = Literal["box", "mask", "boundary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +98,9 @@ class CompareReport:
         return all(candidate.status == "OK" for candidate in self.candidates)
 
 
-def ap_change(
-    reference: Accuracy | None, candidate: Accuracy | None, kind: Literal["box", "mask", "boundary"]
-) -> float:
+def ap_change(reference: Accuracy | None, candidate: Accuracy | None, kind: AccuracyKind) -> float:
     """Return the candidate's AP less the reference's, in points; nan where either was not measured."""
+    check_choice("kind", kind, get_args(AccuracyKind))
     parts = [getattr(accuracy, kind, None) for accuracy in (reference, candidate)]
     before, after = (math.nan if part is None else float(part.ap) for part in parts)
     return after - before
@@ -111,5 +113,8 @@ def judged_drop(reference: Accuracy | None, candidate: Accuracy | None, agreemen
     # max() would take the first of its arguments where another is nan.
     changes = [ap_change(reference, candidate, kind) for kind in ("box", "mask")]
     if any(math.isnan(change) for change in changes):
-        raise ValueError("expected an AP of boxes and of masks, got nan; are there objects?")
+        raise InputError(
+            "average precision: got nan, for there are no objects to find; label some, none larger than 1e10 "
+            "pixels"
+        )
     return max(0.0, *(-change for change in changes))

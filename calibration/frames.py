@@ -14,9 +14,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.calibration.coco import CocoDataset, read_coco
-from edgeblend.calibration.sources import expand_home, find_images
-from edgeblend.calibration.video import VIDEO_SUFFIXES, announced_frames, check_video, read_video
+from edgeblend.calibration.coco import CocoDataset
+from edgeblend.calibration.coco_pictures import read_picture_list
+from edgeblend.calibration.sources import expand_home, look_for_images, source_kind, why_no_file
+from edgeblend.calibration.video import announced_frames, check_video, read_video
 from edgeblend.errors import InputError
 from edgeblend.runtime.images import read_image, to_bgr8
 
@@ -81,8 +82,8 @@ def open_frames(source: Frames, *, every: int | None = None) -> FrameSource:
 
             - the path of a picture, a folder or a glob, as :func:`edgeblend.calibration.sources.find_images`
               takes it;
-            - the path of a COCO file (``.json``), or a data set that was read: its pictures. Classes need
-              not be a model's, since objects do not matter here;
+            - the path of a COCO file (``.json``), or a data set that was read: its pictures. Annotations and
+              categories are not looked at;
             - the path of a video, known by its suffix (``VIDEO_SUFFIXES``);
             - a list, a tuple or another sequence of pictures, or an array (N, H, W, C);
             - any other iterable of pictures, such as a generator; its frames can be read only once.
@@ -125,10 +126,14 @@ def open_frames(source: Frames, *, every: int | None = None) -> FrameSource:
 class PictureFiles:
     """Files, each a picture."""
 
-    def __init__(self, paths: Sequence[Path], description: str, step: int = 1) -> None:
+    def __init__(
+        self, paths: Sequence[Path], description: str, step: int = 1, notes: Sequence[str] = ()
+    ) -> None:
         self._paths, self._step = tuple(paths), step
         self._alike = {name for name, count in Counter(path.name for path in paths).items() if count > 1}
         self.description = description
+        self.remarks = tuple(notes)
+        """What was passed over while looking for them, a sentence each."""
 
     def __len__(self) -> int:
         return len(range(0, len(self._paths), self._step))
@@ -217,20 +222,30 @@ class PassingFrames:
 
 
 def _open_path(source: str | Path, step: int) -> FrameSource:
-    path = expand_home(Path(source))
-    suffix = path.suffix.lower()
-    if suffix in VIDEO_SUFFIXES and not path.is_dir():
+    path, kind = expand_home(Path(source)), source_kind(source)
+    if kind == "video":
         return VideoFrames(path, step)
-    if suffix == ".json" and not path.is_dir():
-        return _data_set(read_coco(path), step)
-    paths = find_images(source)
-    what = f"the picture {path}" if path.is_file() else _thinned(f"{len(paths)} pictures of {source}", step)
-    return PictureFiles(paths, what, step)
+    if kind == "COCO file":
+        return _pictures_of(path, *read_picture_list(path), step)
+    if kind in ("address", "camera"):
+        raise InputError(f"{source}: {why_no_file(kind)}")
+    found = look_for_images(source)
+    if kind == "picture":
+        return PictureFiles(found.paths, f"the picture {path}", step)
+    return _pictures_of(source, found.paths, found.notes, step)
 
 
 def _data_set(dataset: CocoDataset, step: int) -> PictureFiles:
-    paths = [image.path for image in dataset.images]
-    return PictureFiles(paths, _thinned(f"{len(paths)} pictures of {dataset.source}", step), step)
+    return _pictures_of(dataset.source, [image.path for image in dataset.images], (), step)
+
+
+def _pictures_of(source: str | Path, paths: Sequence[Path], notes: Sequence[str], step: int) -> PictureFiles:
+    return PictureFiles(paths, _thinned(f"{len(paths)} pictures of {source}", step), step, notes)
+
+
+def notes_of(source: FrameSource) -> tuple[str, ...]:
+    """Return what was passed over while a source was opened; sources of your own need not say."""
+    return tuple(getattr(source, "remarks", ()))
 
 
 def _thinned(what: str, step: int) -> str:

@@ -9,17 +9,21 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.calibration.fresh_process import run_fresh
+from edgeblend.bundle import Bundle
+from edgeblend.calibration.fresh_process import answer, end_with_parent, run_fresh
 from edgeblend.calibration.peak_memory import peak_resident_bytes
-from edgeblend.errors import EdgeBlendError
+from edgeblend.choices import check_choice
+from edgeblend.errors import EdgeBlendError, OutputError
 from edgeblend.runtime.backends.base import Precision
 
 
@@ -42,7 +46,7 @@ class FreshStart:
 
 
 def measure_fresh_start(
-    bundle: Path,
+    bundle: str | Path | Bundle,
     frames: Sequence[NDArray[np.uint8]],
     *,
     device: str = "CPU",
@@ -54,19 +58,36 @@ def measure_fresh_start(
     """Start a new process that segments frames one at a time; options are those of ``Segmenter.load``.
 
     Raises:
-        EngineError: the process failed, with its own last words or its signal.
+        EngineError: the process failed, with its own last words or its signal; or it takes too long.
+        OutputError: the temporary folder cannot be written.
     """
+    check_choice("precision", precision, get_args(Precision))
     options = ["--device", device, "--precision", precision]
     options += ["--threads", str(threads)] if threads is not None else []
     options += ["--score-threshold", str(score_threshold)] if score_threshold is not None else []
     options += ["--cache-dir", str(cache_dir)] if cache_dir is not None else []
-    with tempfile.TemporaryDirectory(prefix="edgeblend-") as folder:
-        paths = [Path(folder) / f"{number}.npy" for number in range(len(frames))]
-        for path, frame in zip(paths, frames, strict=True):
-            np.save(path, frame)
-        arguments = [*options, "--", str(bundle), *map(str, paths)]
-        told = run_fresh("edgeblend.calibration.fresh_start", arguments, bundle=bundle)
+    where = bundle.path if isinstance(bundle, Bundle) else Path(bundle)
+    with _saved(frames) as paths:
+        arguments = [*options, "--", str(where), *map(str, paths)]
+        told = run_fresh("edgeblend.calibration.fresh_start", arguments, bundle=where)
     return msgspec.json.decode(told, type=FreshStart)
+
+
+@contextmanager
+def _saved(frames: Sequence[NDArray[np.uint8]]) -> Iterator[list[Path]]:
+    """Give the frames as files, for as long as the block takes."""
+    with ExitStack() as stack:
+        try:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeblend-")))
+            paths = [folder / f"{number}.npy" for number in range(len(frames))]
+            for path, frame in zip(paths, frames, strict=True):
+                np.save(path, frame)
+        except OSError as error:
+            raise OutputError(
+                f"the temporary folder: the frames to measure with cannot be kept there: {error}; make room, "
+                "or set TMPDIR to a folder that has some"
+            ) from error
+        yield paths
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,7 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--score-threshold", type=float)
     parser.add_argument("--cache-dir", type=Path)
+    parser.add_argument("--parent", type=int, help="process to end with")
     args = parser.parse_args(argv)
+    end_with_parent(args.parent)
     frames = [np.load(path) for path in args.frames]
     start = time.perf_counter()
     from edgeblend.runtime.segmenter import Segmenter
@@ -102,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(" ".join(str(error).split()), file=sys.stderr)
         return error.exit_code
     measured = FreshStart(loaded - start, first - start, peak_resident_bytes())
-    print(msgspec.json.encode(measured).decode())
+    answer(msgspec.json.encode(measured).decode())
     return 0
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgeblend.runtime.backends.processor import processor_name
+from edgeblend.runtime.backends.processor import usable_cores as usable_cores  # what engines take
 
 _X86 = {
     "AVX2": {"avx2"},
@@ -42,13 +42,6 @@ class Machine:
 def this_machine() -> Machine:
     """Return the machine that this runs on."""
     return Machine(processor_name(), usable_cores(), platform.platform(), platform.python_version())
-
-
-def usable_cores() -> int:
-    """Return how many CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def processor_features() -> dict[str, bool]:

@@ -9,14 +9,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
-from edgeblend.calibration.fresh_process import run_fresh
+from edgeblend.bundle import Bundle
+from edgeblend.calibration.fresh_process import answer, end_with_parent, run_fresh
+from edgeblend.choices import check_choice
 from edgeblend.errors import EdgeBlendError
 from edgeblend.runtime.backends.base import Precision
 
 
 def measure_peak_memory(
-    bundle: Path,
+    bundle: str | Path | Bundle,
     pictures: Sequence[Path],
     *,
     device: str = "CPU",
@@ -29,12 +32,14 @@ def measure_peak_memory(
     CPU. None where the system does not tell.
 
     Raises:
-        EngineError: the process failed, with its own last words or its signal.
+        EngineError: the process failed, with its own last words or its signal; or it takes too long.
     """
+    check_choice("precision", precision, get_args(Precision))
     options = ["--device", device, "--precision", precision]
     options += ["--threads", str(threads)] if threads is not None else []
-    arguments = [*options, "--", str(bundle), *map(str, pictures)]
-    told = run_fresh("edgeblend.calibration.peak_memory", arguments, bundle=bundle)
+    where = bundle.path if isinstance(bundle, Bundle) else Path(bundle)
+    arguments = [*options, "--", str(where), *map(str, pictures)]
+    told = run_fresh("edgeblend.calibration.peak_memory", arguments, bundle=where)
     return int(told) if told != "unknown" else None
 
 
@@ -65,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="CPU")
     parser.add_argument("--precision", default="f32")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--parent", type=int, help="process to end with")
     args = parser.parse_args(argv)
+    end_with_parent(args.parent)
     try:
         with Segmenter.load(
             args.bundle, device=args.device, precision=args.precision, threads=args.threads
@@ -76,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(" ".join(str(error).split()), file=sys.stderr)
         return error.exit_code
     peak = peak_resident_bytes()
-    print("unknown" if peak is None else peak)
+    answer("unknown" if peak is None else str(peak))
     return 0
 
 

@@ -21,9 +21,11 @@ from edgeblend.calibration.frames import (
     FrameSource,
     PassingFrames,
     Unreadable,
+    notes_of,
     open_frames,
 )
 from edgeblend.calibration.spool import Spool
+from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 
 NearDuplicates = Literal["drop", "keep"]
@@ -186,7 +188,7 @@ class _Sampling:
             near_duplicates=self._near_duplicates,
             unreadable=tuple(self._unreadable),
             unreadable_count=self._unreadable_count,
-            notes=tuple(self._notes(len(chosen))),
+            notes=(*notes_of(source), *self._notes(len(chosen))),
             _source=self._spool or source,
             _chosen=chosen,
         )
@@ -224,11 +226,7 @@ def _check_options(count: int, seed: int, near_duplicates: NearDuplicates) -> No
         raise InputError(f"expected to choose at least 1 frame, got count={count}")
     if seed < 0:
         raise InputError(f"expected a seed of at least 0, got {seed}")
-    if near_duplicates not in get_args(NearDuplicates):
-        raise InputError(
-            f"expected near_duplicates to be one of {', '.join(get_args(NearDuplicates))}, "
-            f"got {near_duplicates!r}"
-        )
+    check_choice("near_duplicates", near_duplicates, get_args(NearDuplicates))
 
 
 def _with_bar(source: FrameSource, progress: bool) -> Iterable[Frame | Unreadable]:

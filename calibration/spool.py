@@ -23,7 +23,7 @@ class Spool:
 
     def __init__(self, description: str) -> None:
         self.description = description
-        self._folder = Path(tempfile.mkdtemp(prefix="edgeblend-calibration-"))
+        self._folder = _temporary_folder(description)
         self._names: dict[int, str] = {}
         self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
@@ -63,3 +63,13 @@ class Spool:
 
     def _file(self, index: int) -> Path:
         return self._folder / f"{index}.png"
+
+
+def _temporary_folder(description: str) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="edgeblend-calibration-"))
+    except OSError as error:
+        raise OutputError(
+            f"{description}: no temporary folder to keep frames in ({error.strerror}); set TMPDIR to "
+            "one that can be written, or hand in files, which need no copies"
+        ) from None

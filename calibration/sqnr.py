@@ -21,8 +21,8 @@ class OutputSqnr:
     role: str
     level: str | None
     db: float
-    """10 dB more is a tenth of the noise's power. inf where every value is equal; -inf where the candidate's
-    are not all finite."""
+    """10 dB more is a tenth of the noise's power. inf where every value is equal; -inf where not all are
+    finite."""
 
     @property
     def name(self) -> str:
@@ -61,11 +61,13 @@ class SqnrTally:
 def sqnr_db(signal: float, noise: float) -> float:
     """Return 10 * log10(signal / noise), both sums of squares.
 
-    inf without any noise; -inf without a signal, or with noise that is not finite.
+    inf without any noise; -inf without a signal, or where one of them is not finite.
     """
+    if not (math.isfinite(signal) and math.isfinite(noise)):
+        return -math.inf
     if noise == 0:
         return math.inf
-    if signal == 0 or not math.isfinite(noise):
+    if signal == 0:
         return -math.inf
     return 10 * math.log10(signal / noise)
 

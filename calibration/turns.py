@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -51,8 +52,8 @@ class TimedSegmenter:
 
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
-        self._frame_ms: list[float] = []
-        self._graphs_ms: list[float] = []
+        self._frame_ms = array("d")
+        self._graphs_ms = array("d")
 
     def take_turn(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Instances]:
         """Segment pictures, and time all but the first (which may be the only one)."""

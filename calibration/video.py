@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.errors import InputError
+from edgeblend.paths import is_file
 from edgeblend.runtime.images import to_bgr8
 
 VIDEO_SUFFIXES = frozenset(
@@ -22,7 +23,7 @@ VIDEO_SUFFIXES = frozenset(
 
 def check_video(path: Path) -> None:
     """Raise an InputError unless OpenCV reads a frame of a video file."""
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path}: no such file; check the path")
     if next(read_video(path, {0}, stop=1), None) is None:
         raise InputError(

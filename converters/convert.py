@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from edgeblend.bundle import Bundle, check_output, describe_file, stage_bundle
 from edgeblend.converters.draft import ConvertOptions, Precision, check_options, draft_manifest
+from edgeblend.converters.model_classes import ClassNames, read_class_names
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.converters.reference import TorchSession, torch_spec
 from edgeblend.converters.split import (
@@ -26,6 +29,7 @@ from edgeblend.converters.split import (
 )
 from edgeblend.converters.targets import Target, check_target, load_target
 from edgeblend.converters.verify import TOLERANCES, verify
+from edgeblend.errors import InputError
 from edgeblend.manifest import (
     MANIFEST_NAME,
     AttentionSpec,
@@ -45,26 +49,45 @@ from edgeblend.runtime.backends.registry import load_backend
 ATTENTION_FILE = "attention.safetensors"
 
 
+@runtime_checkable
+class Trained(Protocol):
+    """What training returns; see :class:`edgeblend.training.run.TrainingResult`."""
+
+    @property
+    def model(self) -> Path:
+        """The checkpoint."""
+
+    @property
+    def config(self) -> Path:
+        """Its config."""
+
+    @property
+    def class_names(self) -> Path:
+        """A file of its classes."""
+
+
 def convert(
-    checkpoint: str | Path,
+    checkpoint: str | Path | Trained,
     out: str | Path,
     *,
-    config: str | Path,
+    config: str | Path | None = None,
     target: str = "openvino",
     precision: Precision = "fp32",
     input_size: tuple[int, int] | None = None,
     dynamic: bool = False,
     attention: AttentionMode = "sparse",
-    class_names: Sequence[str] | None = None,
+    class_names: ClassNames | None = None,
+    category_ids: Sequence[int] | None = None,
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Bundle:
     """Convert a checkpoint into a bundle, verified against torch.
 
     Args:
-        checkpoint: a ``.pth`` or ``.safetensors`` file; read as weights only, never executed.
+        checkpoint: a ``.pth`` or ``.safetensors`` file, read as weights only and never executed; or what
+            :func:`edgeblend.train` returned, which has its config and classes with it.
         out: folder, or ``.zip`` file, to make.
-        config: a published name such as ``R_50_3x``, or a YAML file.
+        config: a published name such as ``R_50_3x``, or a YAML file; needed with a checkpoint's file.
         target: the engine that will run it: ``openvino``, ``onnxruntime`` or ``tflite``.
         precision: how weights are stored: ``fp32``, ``fp16``, or ``int8-dynamic`` where the target has it,
             whose activations are rounded while it runs.
@@ -73,45 +96,66 @@ def convert(
         dynamic: let the canvas follow each frame, by the config's own resize rule.
         attention: ``sparse`` computes the attention where something was detected, with the same
             numbers; ``dense`` computes it everywhere, inside the graph.
-        class_names: names of the classes; needed unless the model has COCO's 80 or is for persons.
+        class_names: names in the order of the model's classes, or the path of a file with them: text with one
+            name per line, or with ``ID<TAB>NAME``, or a COCO data set. Needed unless the model has 80
+            classes, which are assumed to be COCO's, or is for persons.
+        category_ids: the id of each class in its data set, which results are written with; default: those of
+            the file, or COCO's own for its 80 names, else 1 to the number of classes.
         overwrite: replace a bundle that is already at ``out``.
         progress: called with a few words before each step.
 
     Returns:
-        The bundle, read back from ``out``.
+        The bundle, read back from ``out``. Its manifest's ``notes`` say what was assumed.
 
     Raises:
         ConfigError, CheckpointError, InputError, OutputError, EngineError: see their messages.
         ConversionError: the exported graphs differ from torch; nothing is left at ``out``.
     """
+    source, config, class_names = _what_to_convert(checkpoint, config, class_names)
     options = ConvertOptions(
         target=target,
         precision=precision,
         input_size=input_size,
         dynamic=dynamic,
         attention=attention,
-        class_names=tuple(class_names) if class_names is not None else None,
+        classes=read_class_names(class_names, category_ids),
         overwrite=overwrite,
     )
     check_options(options)
-    checkpoint, out = Path(checkpoint), Path(out)
+    out = Path(out)
     check_output(out, overwrite=overwrite)
     model_config = load_config(config)
     # What can be refused is refused before the weights are read.
-    draft = draft_manifest(model_config, str(config), checkpoint, options)
+    draft = draft_manifest(model_config, str(config), source, options)
     exporter = load_target(target)
     check_target(exporter, target, model_config, precision=precision, dynamic=dynamic)
     load_backend(target)  # verifying needs the engine
 
     progress("reading the checkpoint")
     network = build_network(model_config)
-    load_weights(network, read_checkpoint(checkpoint), source=str(checkpoint))
+    weights = read_checkpoint(source)
+    load_weights(network, weights, source=str(source))
+    draft = msgspec.structs.replace(draft, notes=(*draft.notes, *weights.notes))
     network = fold_batch_norms(network)
 
     with stage_bundle(out, overwrite=overwrite) as folder:
-        manifest = _write_parts(network, draft, folder, exporter, options, checkpoint, progress)
+        manifest = _write_parts(network, draft, folder, exporter, options, source, progress)
         (folder / MANIFEST_NAME).write_bytes(encode_manifest(manifest))
     return Bundle.load(out)
+
+
+def _what_to_convert(
+    checkpoint: str | Path | Trained, config: str | Path | None, class_names: ClassNames | None
+) -> tuple[Path, str | Path, ClassNames | None]:
+    """Return the checkpoint's file, its config and class names; what training returned has its own."""
+    if isinstance(checkpoint, Trained):
+        names = checkpoint.class_names if class_names is None else class_names
+        return checkpoint.model, checkpoint.config if config is None else config, names
+    if not isinstance(checkpoint, str | Path):
+        raise InputError(f"checkpoint: expected a file or what training returned, got {checkpoint!r}")
+    if config is None:
+        raise InputError(f"config: {checkpoint} needs one; give a published name or a YAML file")
+    return Path(checkpoint), config, class_names
 
 
 def _write_parts(
@@ -135,23 +179,19 @@ def _write_parts(
         tools={**draft.tools, **target.tool_versions()},
     )
     progress("verifying against torch")
-    exported = _open_graphs(manifest, folder)
     reference: dict[Part, OpenGraph] = {
         graph.part: OpenGraph(torch_spec(graph), TorchSession(graph)) for graph in graphs
     }
-    try:
-        small, pictures = _verification_pictures(manifest)
+    small, pictures = _verification_pictures(manifest)
+    with ExitStack() as opened:
         measured = verify(
             reference,
-            exported,
+            _open_graphs(manifest, folder, opened),
             small,
             attention=layer,
             pictures=pictures,
             tolerance=TOLERANCES[options.precision],
         )
-    finally:
-        for graph in exported.values():
-            graph.session.close()
     return msgspec.structs.replace(manifest, verification=measured)
 
 
@@ -188,17 +228,18 @@ def _write_attention(
         return None, AttentionSpec(mode=mode, file=None)
     weights = attention_weights(network)
     file = folder / ATTENTION_FILE
-    save_file(weights, file)
+    file.write_bytes(save(weights))
     return AttentionLayer(**weights), AttentionSpec(mode=mode, file=describe_file(file))
 
 
-def _open_graphs(manifest: Manifest, folder: Path) -> dict[Part, OpenGraph]:
+def _open_graphs(manifest: Manifest, folder: Path, opened: ExitStack) -> dict[Part, OpenGraph]:
     backend = load_backend(manifest.target)
     options = EngineOptions(precision="f32")
     graphs: dict[Part, OpenGraph] = {}
     for part, graph in manifest.graphs.items():
         paths = [folder / file.name for file in graph.files]
         graphs[part] = OpenGraph(graph, backend.open_session(graph, paths, options))
+        opened.callback(graphs[part].session.close)
     return graphs
 
 

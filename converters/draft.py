@@ -5,17 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from edgeblend.classes import COCO_STUFF, COCO_THINGS
+import msgspec
+
+from edgeblend.choices import check_choice
+from edgeblend.class_list import ClassList
+from edgeblend.converters.model_classes import choose_classes
 from edgeblend.converters.split import AttentionMode
 from edgeblend.converters.verify import TOLERANCES
 from edgeblend.errors import ConfigError, InputError
 from edgeblend.manifest import SCHEMA_VERSION, AttentionSpec, Manifest, SourceSpec, VerificationSpec
+from edgeblend.manifest_checks import canvas_problems
 from edgeblend.model.config import ModelConfig, blend_spec, decode_spec, panoptic_spec
 from edgeblend.spec import InputSpec
 
 Precision = Literal["fp32", "fp16", "int8-dynamic"]
+
+_SMALLEST_SIDE, _LARGEST_SIDE = 32, 8192  # pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +35,26 @@ class ConvertOptions:
     """(height, width) of the canvas; None: the config's test size, landscape."""
     dynamic: bool = False
     attention: AttentionMode = "sparse"
-    class_names: tuple[str, ...] | None = None
+    classes: ClassList | None = None
+    """What the caller knows of them."""
     overwrite: bool = False
 
 
 def check_options(options: ConvertOptions) -> None:
     """Refuse options that are not valid, or contradict each other, with an InputError."""
-    if options.precision not in TOLERANCES:
-        raise InputError(f"unknown precision {options.precision!r}; choose one of {', '.join(TOLERANCES)}")
-    if options.attention not in ("sparse", "dense"):
-        raise InputError(f"unknown attention {options.attention!r}; choose 'sparse' or 'dense'")
-    if options.dynamic and options.input_size is not None:
-        raise InputError("a dynamic bundle has no input size: give one or the other")
-    if options.input_size is not None:
-        sizes = tuple(options.input_size)
-        if len(sizes) != 2 or not all(isinstance(side, int) and 32 <= side <= 8192 for side in sizes):
-            raise InputError(f"input size {sizes} is not (height, width) of 32 to 8192 pixels each")
+    check_choice("precision", options.precision, get_args(Precision))
+    check_choice("attention", options.attention, get_args(AttentionMode))
+    if options.input_size is None:
+        return
+    if options.dynamic:
+        raise InputError("input_size: a dynamic bundle has none; give input_size or dynamic, not both")
+    sizes = options.input_size
+    whole = isinstance(sizes, tuple | list) and len(sizes) == 2 and all(isinstance(x, int) for x in sizes)
+    if not whole or not all(_SMALLEST_SIDE <= side <= _LARGEST_SIDE for side in sizes):
+        raise InputError(
+            f"input_size: expected (height, width) of {_SMALLEST_SIDE} to {_LARGEST_SIDE} pixels each, "
+            f"got {sizes!r}"
+        )
 
 
 def draft_manifest(config: ModelConfig, name: str, checkpoint: Path, options: ConvertOptions) -> Manifest:
@@ -57,9 +68,10 @@ def draft_manifest(config: ModelConfig, name: str, checkpoint: Path, options: Co
 
     Raises:
         InputError: the class names do not fit the model, or are needed and missing.
-        ConfigError: the semantic classes are not COCO's.
+        ConfigError: the semantic classes are not COCO's, or a value is larger than bundles take.
     """
-    return Manifest(
+    classes = choose_classes(config, options.classes)
+    draft = Manifest(
         schema_version=SCHEMA_VERSION,
         target=options.target,
         source=SourceSpec(
@@ -68,8 +80,9 @@ def draft_manifest(config: ModelConfig, name: str, checkpoint: Path, options: Co
             checkpoint_sha256="0" * 64,
         ),
         input=_input_spec(config, options),
-        things=_thing_names(config, options),
-        stuff=_stuff_names(config),
+        things=classes.things,
+        category_ids=classes.category_ids,
+        stuff=classes.stuff,
         decode=decode_spec(config),
         attention=AttentionSpec(mode=options.attention, file=None),
         blend=blend_spec(config),
@@ -85,7 +98,24 @@ def draft_manifest(config: ModelConfig, name: str, checkpoint: Path, options: Co
             lowest_mask_iou=None,
         ),
         quantization=None,
+        notes=classes.notes,
     )
+    _check_limits(draft)
+    return draft
+
+
+def _check_limits(draft: Manifest) -> None:
+    """Refuse before long work what no reader of the bundle would take."""
+    if problem := next(canvas_problems(draft.input), None):
+        raise InputError(f"{problem}; choose a smaller input size")
+    for spec in (draft.input, draft.decode, draft.blend, draft.panoptic):
+        if spec is not None:
+            try:
+                msgspec.convert(msgspec.to_builtins(spec), type(spec))
+            except msgspec.ValidationError as error:
+                raise ConfigError(
+                    f"{draft.source.config}: a value is not one that bundles take: {error}"
+                ) from None
 
 
 def _input_spec(config: ModelConfig, options: ConvertOptions) -> InputSpec:
@@ -96,32 +126,9 @@ def _input_spec(config: ModelConfig, options: ConvertOptions) -> InputSpec:
         width=None if options.dynamic else size[1],
         min_size=config.input.min_size,
         max_size=config.input.max_size,
-        pad_value=(round(mean[0]), round(mean[1]), round(mean[2])),
+        pad_value=(_byte(mean[0]), _byte(mean[1]), _byte(mean[2])),
     )
 
 
-def _thing_names(config: ModelConfig, options: ConvertOptions) -> tuple[str, ...]:
-    count = config.fcos.num_classes
-    if options.class_names is not None:
-        names = options.class_names
-        if len(names) != count or len(set(names)) != count or not all(names):
-            raise InputError(f"expected {count} different class names, got {len(names)}: {', '.join(names)}")
-        return names
-    if count == len(COCO_THINGS):
-        return COCO_THINGS
-    if count == 1 and config.name.startswith("Person"):
-        return ("person",)
-    raise InputError(
-        f"the model has {count} classes and not COCO's {len(COCO_THINGS)}: give their names (--class-names)"
-    )
-
-
-def _stuff_names(config: ModelConfig) -> tuple[str, ...]:
-    if config.semantic is None:
-        return ()
-    if config.semantic.num_classes != len(COCO_STUFF):
-        raise ConfigError(
-            f"{config.semantic.num_classes} semantic classes are not supported, "
-            f"only the {len(COCO_STUFF)} of COCO panoptic"
-        )
-    return COCO_STUFF
+def _byte(value: float) -> int:
+    return min(max(round(value), 0), 255)

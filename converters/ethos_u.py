@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgeblend import paths
 from edgeblend.bundle import Bundle, check_output, describe_file, stage_bundle
 from edgeblend.converters.tflite_operators import TfliteGraph, read_tflite
 from edgeblend.converters.vela import (
@@ -107,7 +108,7 @@ class _Compiled:
 
 def _check_source(source: Bundle, out: Path) -> None:
     manifest = source.manifest
-    if out.exists() and out.resolve() == source.path.resolve():
+    if paths.exists(out) and out.resolve() == source.path.resolve():
         raise InputError(f"{out}: is the bundle that would be compiled; choose another name")
     if manifest.target == TARGET:
         raise InputError(

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import openvino as ov
@@ -97,13 +98,14 @@ class NpuLint:
         return any(finding.severity == "refused" for finding in self.findings)
 
 
-def lint_for_npu(bundle: Bundle) -> NpuLint:
+def lint_for_npu(bundle: str | Path | Bundle) -> NpuLint:
     """Return what an Intel NPU would refuse of a bundle.
 
     Raises:
         InputError: the bundle is not for OpenVINO.
         BundleError: OpenVINO cannot read a graph.
     """
+    bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     findings: list[LintFinding] = []
     operations: dict[Part, dict[str, int]] = {}
     types: set[str] = set()

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
 import torch
 
+from edgeblend.choices import check_choice
 from edgeblend.converters.draft import ConvertOptions, check_options, draft_manifest
+from edgeblend.converters.model_classes import ClassNames, read_class_names
 from edgeblend.converters.split import AttentionMode, SplitGraph, attention_weights, split_network
 from edgeblend.errors import EngineError
 from edgeblend.manifest import GraphSpec, Part
@@ -30,7 +33,8 @@ def torch_segmenter(
     input_size: tuple[int, int] | None = None,
     dynamic: bool = False,
     attention: AttentionMode = "sparse",
-    class_names: Sequence[str] | None = None,
+    class_names: ClassNames | None = None,
+    category_ids: Sequence[int] | None = None,
     score_threshold: float | None = None,
     paste: PasteMode = "clipped",
     device: str | torch.device = "cpu",
@@ -43,6 +47,7 @@ def torch_segmenter(
         dynamic: let the canvas follow each frame, by the config's own resize rule.
         attention: where the attention is computed; the numbers are the same.
         class_names: as for :func:`edgeblend.convert`.
+        category_ids: as for :func:`edgeblend.convert`.
         score_threshold: as for :meth:`edgeblend.Segmenter.load`.
         paste: as for :meth:`edgeblend.Segmenter.load`.
         device: where the network is; everything after it runs on the CPU.
@@ -50,12 +55,13 @@ def torch_segmenter(
     Raises:
         InputError: options that are not valid, or contradict each other.
     """
+    check_choice("paste", paste, get_args(PasteMode))
     options = ConvertOptions(
         target="torch",
         input_size=input_size,
         dynamic=dynamic,
         attention=attention,
-        class_names=tuple(class_names) if class_names is not None else None,
+        classes=read_class_names(class_names, category_ids),
     )
     check_options(options)
     graphs = split_network(network, attention=attention)

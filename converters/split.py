@@ -8,13 +8,14 @@ graph takes P3..P5 and is not run when nothing was detected.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edgeblend.choices import check_choice
 from edgeblend.manifest import Part, TensorSpec
 from edgeblend.model.blendmask import SIZE_DIVISOR, BlendMask
 
@@ -70,6 +71,7 @@ class BasisGraph(nn.Module):
 
 def split_network(network: BlendMask, *, attention: AttentionMode) -> tuple[SplitGraph, SplitGraph]:
     """Return the detector and the basis graph of a network in evaluation mode."""
+    check_choice("attention", attention, get_args(AttentionMode))
     config = network.config
     attention_role: Literal["attention", "attention_features"] = (
         "attention" if attention == "dense" else "attention_features"

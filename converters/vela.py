@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import csv
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from ethosu.vela import __version__
 from ethosu.vela.architecture_features import Accelerator
 
-from edgeblend.errors import ConversionError, InputError
+from edgeblend import paths
+from edgeblend.child_process import run_module
+from edgeblend.choices import check_choice
+from edgeblend.errors import ConversionError, InputError, OutputError
+from edgeblend.write_errors import disk_failure
 
 Strategy = Literal["Performance", "Size"]
 
@@ -30,6 +32,8 @@ _WARNING = re.compile(
     r"Reason: (?P<reason>.*)$",
     re.MULTILINE,
 )
+_ARENA_IGNORED = "--arena-cache-size is ignored"
+"""What Vela says where only the memory mode, which it reads, could have told."""
 _TABLE = re.compile(r'<table name="(?P<name>\w+)">\s*<!\[CDATA\[\n(?P<rows>.*?)\]\]>', re.DOTALL)
 _ON_CPU = "Passthrough"
 """What Vela calls an operator that it leaves as it is, for the CPU."""
@@ -87,7 +91,8 @@ def check_options(options: VelaOptions) -> None:
             f"unknown accelerator {options.accelerator!r}; Vela {vela_version()} compiles for "
             f"{', '.join(accelerators())}"
         )
-    if options.config is not None and not options.config.is_file():
+    check_choice("optimise", options.optimise, get_args(Strategy))
+    if options.config is not None and not paths.is_file(options.config):
         raise InputError(f"{options.config}: no such file; expected Vela's .ini file of the system")
     if options.config is not None and not (options.system_config and options.memory_mode):
         raise InputError(
@@ -108,8 +113,14 @@ def compile_tflite(source: Path, folder: Path, options: VelaOptions) -> VelaOutp
 
     Raises:
         ConversionError: Vela fails on the graph, or reports in another way than it is known to.
+        OutputError: the temporary folder is full.
     """
     log = _run(source, folder, options)
+    if _ARENA_IGNORED in log:
+        raise ConversionError(
+            "arena_cache_size: Vela ignores it with optimise='Size' in this memory mode, whose SRAM is no "
+            "cache; leave it out, or optimise for 'Performance'"
+        )
     try:
         (summary,) = folder.glob("*_summary_*.csv")
         tables = _tables((folder / f"{source.stem}_debug.xml").read_text(encoding="utf-8"))
@@ -141,23 +152,22 @@ def _run(source: Path, folder: Path, options: VelaOptions) -> str:
     arguments = [
         str(part) for option, value in wanted.items() if value is not None for part in (option, value)
     ]
-    # -P: a file of the user's called like a module of the standard library must not be imported.
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "ethosu.vela",
-        str(source.resolve()),
-        "--enable-debug-db",
-        *arguments,
-    ]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace", check=False
-    )
+    try:
+        done = run_module("ethosu.vela", [str(source.resolve()), "--enable-debug-db", *arguments], cwd=folder)
+    except TimeoutError as error:
+        raise ConversionError(f"Vela, compiling {source.name} for {options.accelerator}, {error}") from None
+    except OSError as error:
+        raise ConversionError(f"Vela cannot be started: {error}") from error
     if done.returncode != 0:
-        raise ConversionError(
+        failure = ConversionError(
             f"Vela cannot compile {source.name} for {options.accelerator}: {_last_words(done.stderr)}"
         )
+        if reason := disk_failure(failure, folder):
+            raise OutputError(
+                f"{folder.parent}: Vela cannot write its files: {reason}; make room, or set TMPDIR to a "
+                "folder with more"
+            ) from failure
+        raise failure
     return done.stdout
 
 

@@ -7,21 +7,22 @@ is whole or absent.
 from __future__ import annotations
 
 import hashlib
-import shutil
-import stat
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import get_args
 
+from edgeblend import paths
+from edgeblend.choices import check_choice
 from edgeblend.errors import BundleError, OutputError
+from edgeblend.junk import is_junk
 from edgeblend.manifest import MANIFEST_NAME, FileSpec, GraphSpec, Manifest, Part, decode_manifest
-
-_MANIFEST_LIMIT = 16 << 20  # bytes; a real one has some ten thousand
-_CHUNK = 1 << 20
+from edgeblend.manifest_checks import check_listing
+from edgeblend.staging import Found, check_not_mounted, look_at, stage_folder, staged_files, write_whole
+from edgeblend.zipped import MANIFEST_LIMIT, extract_bundle, is_zipped_bundle, zip_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,9 @@ class Bundle:
         """
         path = Path(path)
         try:
-            if path.is_dir():
+            if paths.is_dir(path):
                 return _load_folder(path)
-            if path.is_file():
+            if paths.is_file(path):
                 return _load_zip(path)
         except OSError as error:
             raise BundleError(f"{path}: cannot be read: {error}") from error
@@ -67,7 +68,8 @@ class Bundle:
         return tuple(self.file(spec) for spec in self.graph(part).files)
 
     def graph(self, part: Part) -> GraphSpec:
-        """Return what the manifest says of one graph."""
+        """Return what the manifest says of one graph; an InputError if there is no such part."""
+        check_choice("part", part, get_args(Part))
         return self.manifest.graphs[part]
 
 
@@ -82,15 +84,6 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def is_zipped_bundle(path: Path) -> bool:
-    """Return whether a file is a zip archive with a manifest; checkpoints are zip archives, too."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(PurePosixPath(name).name == MANIFEST_NAME for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return False
-
-
 @contextmanager
 def stage_bundle(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give an empty folder to write a bundle into; it becomes ``out`` when the block ends well.
@@ -99,103 +92,70 @@ def stage_bundle(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     zip file (stored, not compressed: weights do not compress, and it loads faster).
 
     Raises:
-        OutputError: ``out`` exists (or, with ``overwrite``, is something else than a bundle), or
-            cannot be written.
+        OutputError: ``out`` exists (or, with ``overwrite``, is something else than a bundle), cannot be
+            written, or came to be while the block ran.
     """
     out = Path(out)
-    check_output(out, overwrite=overwrite)
-    new_parents = [folder for folder in out.parents if not folder.exists()]  # deepest first
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
-    except OSError as error:
-        _remove_if_empty(new_parents)
-        raise OutputError(f"{out}: cannot be written: {error}") from error
-    try:
-        staged = work / "bundle"
-        staged.mkdir()
-        yield staged
-        _publish(_zip_folder(staged, work / "bundle.zip") if out.suffix == ".zip" else staged, out, work)
-    except OSError as error:  # such as a disk that is full
-        raise OutputError(f"{out}: cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        _remove_if_empty(new_parents)
+    found = check_output(out, overwrite=overwrite)
+    if out.suffix != ".zip":
+        with stage_folder(out, found) as folder:
+            yield folder
+        return
+    with staged_files(out) as folder:
+        yield folder
+        write_whole(out, lambda file: zip_folder(folder, file), found=found)
 
 
-def check_output(out: Path, *, overwrite: bool) -> None:
-    """Refuse an output path before long work starts.
+def check_output(out: Path, *, overwrite: bool) -> Found:
+    """Refuse an output path before long work starts; returns what is there.
 
     Raises:
         OutputError: as :func:`stage_bundle`.
     """
-    if not (out.exists() or out.is_symlink()):
-        return
+    found = look_at(out)
+    if found.state is None:
+        return found
     if not overwrite:
         raise OutputError(f"{out}: already exists; choose another name, or overwrite it explicitly")
-    empty = out.is_dir() and not any(out.iterdir())
-    if not (empty or (out / MANIFEST_NAME).is_file() or is_zipped_bundle(out)):
+    if not (_is_empty(out) or paths.is_file(out / MANIFEST_NAME) or is_zipped_bundle(out)):
         raise OutputError(f"{out}: is not a bundle, so it is not overwritten; choose another name")
+    check_not_mounted(out)
+    return found
 
 
-def _remove_if_empty(folders: list[Path]) -> None:
-    """Remove folders, the deepest first, until one has something in it."""
-    for folder in folders:
-        try:
-            folder.rmdir()
-        except FileNotFoundError:
-            continue  # it was never made
-        except OSError:
-            return
-
-
-def _publish(staged: Path, out: Path, work: Path) -> None:
-    replaced = work / "replaced"
-    if out.exists():
-        out.rename(replaced)
+def _is_empty(path: Path) -> bool:
     try:
-        staged.rename(out)
+        return paths.is_dir(path) and all(is_junk(entry.name) for entry in path.iterdir())
     except OSError:
-        if replaced.exists():
-            replaced.rename(out)
-        raise
-
-
-def _zip_folder(folder: Path, target: Path) -> Path:
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for file in sorted(folder.iterdir()):
-            # A fixed date keeps equal bundles equal, byte for byte.
-            entry = zipfile.ZipInfo(file.name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.external_attr = 0o644 << 16
-            with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as sink:
-                shutil.copyfileobj(source, sink, _CHUNK)
-    return target
+        return False
 
 
 def _load_folder(path: Path) -> Bundle:
     manifest_file = path / MANIFEST_NAME
-    if not manifest_file.is_file():
-        raise BundleError(f"{path}: not a bundle: it has no {MANIFEST_NAME}")
-    if manifest_file.stat().st_size > _MANIFEST_LIMIT:
-        raise BundleError(f"{manifest_file}: not a manifest: larger than {_MANIFEST_LIMIT} bytes")
+    if not paths.is_file(manifest_file):
+        raise BundleError(f"{path}: not a bundle: it has no {MANIFEST_NAME}{_deeper(path)}")
+    if manifest_file.stat().st_size > MANIFEST_LIMIT:
+        raise BundleError(f"{manifest_file}: not a manifest: larger than {MANIFEST_LIMIT} bytes")
     manifest = decode_manifest(manifest_file.read_bytes(), source=str(manifest_file))
     _verify_files(path, manifest)
     return Bundle(path, manifest, path)
 
 
+def _deeper(path: Path) -> str:
+    """Return a hint where the bundle is, if it lies one folder deeper."""
+    inner = next((entry for entry in sorted(path.iterdir()) if paths.is_file(entry / MANIFEST_NAME)), None)
+    return f"; {inner} is one" if inner else ""
+
+
 def _verify_files(folder: Path, manifest: Manifest) -> None:
-    expected = {MANIFEST_NAME, *(spec.name for spec in manifest.files)}
-    found = {entry.name for entry in folder.iterdir()}
-    if missing := sorted(expected - found):
-        raise BundleError(f"{folder}: incomplete bundle: missing {', '.join(missing)}")
-    if extra := sorted(found - expected):
-        raise BundleError(f"{folder}: files that the manifest does not list: {', '.join(extra)}")
+    found = {entry.name + ("/" if paths.is_dir(entry) else "") for entry in folder.iterdir()}
+    check_listing(str(folder), manifest, found)
     for spec in manifest.files:
         _verify_file(folder / spec.name, spec)
 
 
 def _verify_file(file: Path, spec: FileSpec) -> None:
-    if not file.is_file():
+    if not paths.is_file(file):
         raise BundleError(f"{file}: expected a file")
     size = file.stat().st_size
     if size != spec.size:
@@ -210,87 +170,21 @@ def _verify_file(file: Path, spec: FileSpec) -> None:
 
 def _load_zip(path: Path) -> Bundle:
     if not zipfile.is_zipfile(path):
-        raise BundleError(f"{path}: not a bundle: neither a folder nor a complete .zip")
-    extracted = tempfile.TemporaryDirectory(prefix="edgeblend-")
+        raise BundleError(f"{path}: not a bundle: neither a folder nor a complete .zip; copy it again")
+    extracted = _temporary_folder(path)
     try:
-        manifest = _extract_zip(path, Path(extracted.name))
+        manifest = extract_bundle(path, Path(extracted.name))
     except BaseException:
         extracted.cleanup()
         raise
     return Bundle(path, manifest, Path(extracted.name), extracted)
 
 
-def _extract_zip(path: Path, folder: Path) -> Manifest:
+def _temporary_folder(path: Path) -> tempfile.TemporaryDirectory[str]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = _checked_entries(archive, path)
-            manifest_bytes = _read_entry(archive, entries[MANIFEST_NAME], _MANIFEST_LIMIT)
-            manifest = decode_manifest(manifest_bytes, source=f"{path}:{MANIFEST_NAME}")
-            (folder / MANIFEST_NAME).write_bytes(manifest_bytes)
-            _extract_files(archive, entries, manifest, path, folder)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        raise BundleError(f"{path}: broken or encrypted .zip: {error}") from error
-    return manifest
-
-
-def _checked_entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
-    """Return the entries by file name; one folder around all of them is allowed."""
-    entries: dict[str, zipfile.ZipInfo] = {}
-    parents: set[PurePosixPath] = set()
-    for info in archive.infolist():
-        name = PurePosixPath(info.filename.replace("\\", "/"))
-        if name.is_absolute() or ".." in name.parts or ":" in info.filename or len(name.parts) > 2:
-            raise BundleError(f"{path}: refused: entry {info.filename!r} points outside the bundle")
-        if stat.S_ISLNK(info.external_attr >> 16):
-            raise BundleError(f"{path}: refused: entry {info.filename!r} is a link")
-        if info.is_dir():
-            continue
-        if name.name in entries:
-            raise BundleError(f"{path}: refused: entry {name.name!r} occurs twice")
-        entries[name.name] = info
-        parents.add(name.parent)
-    if MANIFEST_NAME not in entries or len(parents) != 1:
-        raise BundleError(f"{path}: not a bundle: no {MANIFEST_NAME} beside its files")
-    return entries
-
-
-def _extract_files(
-    archive: zipfile.ZipFile,
-    entries: dict[str, zipfile.ZipInfo],
-    manifest: Manifest,
-    path: Path,
-    folder: Path,
-) -> None:
-    expected = {MANIFEST_NAME, *(spec.name for spec in manifest.files)}
-    if missing := sorted(expected - set(entries)):
-        raise BundleError(f"{path}: incomplete bundle: missing {', '.join(missing)}")
-    if extra := sorted(set(entries) - expected):
-        raise BundleError(f"{path}: files that the manifest does not list: {', '.join(extra)}")
-    for spec in manifest.files:
-        if entries[spec.name].file_size != spec.size:  # before unpacking: a zip bomb ends here
-            raise BundleError(
-                f"{path}:{spec.name}: expected {spec.size} bytes, found {entries[spec.name].file_size}"
-            )
-        _extract_entry(archive, entries[spec.name], folder / spec.name, spec, path)
-
-
-def _extract_entry(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, spec: FileSpec, path: Path
-) -> None:
-    sha256 = hashlib.sha256()
-    with archive.open(info) as source, target.open("wb") as sink:
-        while chunk := source.read(_CHUNK):
-            sha256.update(chunk)
-            sink.write(chunk)
-    if sha256.hexdigest() != spec.sha256:
-        raise BundleError(
-            f"{path}:{spec.name}: content was altered: expected SHA-256 {spec.sha256}, "
-            f"found {sha256.hexdigest()}; copy or convert it again"
-        )
-
-
-def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:
-    if info.file_size > limit:
-        raise BundleError(f"{archive.filename}:{info.filename}: larger than {limit} bytes")
-    with archive.open(info) as source:
-        return source.read(limit)
+        return tempfile.TemporaryDirectory(prefix="edgeblend-")
+    except OSError as error:
+        raise OutputError(
+            f"{path}: there is no temporary folder to unpack it into ({error.strerror}); set TMPDIR to one "
+            "that can be written, or unpack it yourself"
+        ) from error

@@ -1,6 +1,9 @@
-"""Names and category ids of the COCO data set, which the published checkpoints were trained on."""
+"""Names and category ids of COCO's classes, which published checkpoints know, and what any ids must be."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
 
 # fmt: off
 COCO_THINGS: tuple[str, ...] = (
@@ -42,6 +45,29 @@ COCO_THING_IDS: tuple[int, ...] = tuple(i for i in range(1, 91) if i not in _UNU
 """COCO's category id of each of ``COCO_THINGS``."""
 
 
-def category_ids(class_names: tuple[str, ...]) -> tuple[int, ...]:
-    """Return the COCO category id of each class: COCO's own for its 80 names, else index + 1."""
+SMALLEST_CATEGORY_ID, LARGEST_CATEGORY_ID = -(2**63), 2**63 - 1
+"""Signed 64 bits: what JSON writers, NumPy and COCO's evaluation hold without rounding."""
+
+
+def default_category_ids(class_names: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the category id of each class where none is known: COCO's for its 80 names, else index + 1."""
     return COCO_THING_IDS if class_names == COCO_THINGS else tuple(range(1, len(class_names) + 1))
+
+
+def category_ids_problem(ids: Sequence[int], num_classes: int) -> str | None:
+    """Return what is wrong with the category ids of a model's classes, or None.
+
+    They must be one whole number per class, all different, of at most 64 bits with sign.
+    """
+    if len(ids) != num_classes:
+        return f"{len(ids)} category ids for {num_classes} classes"
+    for category in ids:
+        if isinstance(category, bool) or not isinstance(category, int):
+            return f"the category id {category!r} is not a whole number"
+        if not SMALLEST_CATEGORY_ID <= category <= LARGEST_CATEGORY_ID:
+            bits = category.bit_length()  # of more than 4,300 digits Python makes no text
+            shown = str(category) if bits <= 128 else f"of {bits} bits"
+            return f"the category id {shown} does not fit into 64 bits"
+    if repeated := [category for category, count in Counter(ids).items() if count > 1]:
+        return f"the category id {repeated[0]} is given more than once"
+    return None

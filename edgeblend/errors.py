@@ -1,7 +1,7 @@
 """Every error this package raises on purpose.
 
-A message says what was expected, what came, and what to do next. The command line prints the
-message alone and exits with the class's ``exit_code``.
+A message says what was expected, what came, and what to do next, in one line of at most 1,000 characters. The
+command line prints the message alone and exits with the class's ``exit_code``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 _Error = TypeVar("_Error", bound=BaseException)
+
+_LONGEST = 1000  # characters of a message that are shown
+_END = 250  # how many of them are its end, which says what to do
 
 
 class EdgeBlendError(Exception):
@@ -22,9 +25,22 @@ class EdgeBlendError(Exception):
     frame_index: int | None = None
     """Which frame of a stream it was, from 0; None elsewhere."""
 
+    def __str__(self) -> str:
+        """Return the message as one line of limited length, whatever engines, files and names put into it.
+
+        All of it is in ``args``.
+        """
+        line = one_line(super().__str__())
+        return line if len(line) <= _LONGEST else f"{line[: _LONGEST - _END - 5]} ... {line[-_END:]}"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Rebuild without the constructor; attributes follow as the state."""
         return _bare_error, (type(self), self.args), dict(self.__dict__)
+
+
+def one_line(message: object) -> str:
+    """Return a message without line breaks: engines and operating systems put some into theirs."""
+    return " ".join(line.strip() for line in str(message).splitlines() if line.strip())
 
 
 def with_text(error: _Error, text: str) -> _Error:

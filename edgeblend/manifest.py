@@ -1,27 +1,44 @@
 """The bundle's ``manifest.json`` as frozen structs; ``docs/bundle.md`` is its specification.
 
-Reading is strict: an unknown field, a missing one or a wrong type is an error that names its place.
+Reading is strict: an unknown field, a missing one, a wrong type or a value out of range is an error that
+names its place. ``docs/manifest.schema.json`` is made from these structs (:mod:`edgeblend.manifest_schema`).
 """
 
 from __future__ import annotations
 
-import math
-import re
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
+from edgeblend.classes import LARGEST_CATEGORY_ID, SMALLEST_CATEGORY_ID
 from edgeblend.errors import BundleError
+from edgeblend.manifest_checks import FILE_NAME, contradictions
+from edgeblend.manifest_checks import MANIFEST_NAME as MANIFEST_NAME
 from edgeblend.recipe import Recipe
-from edgeblend.spec import BlendSpec, DecodeSpec, InputSpec, PanopticSpec, Struct
+from edgeblend.spec import (
+    BlendSpec,
+    Count,
+    DecodeSpec,
+    Fraction,
+    InputSpec,
+    Name,
+    PanopticSpec,
+    Pixels,
+    Struct,
+)
 
-SCHEMA_VERSION = 3
-MANIFEST_NAME = "manifest.json"
+SCHEMA_VERSION = 4
 
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SMALLEST, _LARGEST = 1.1754943508222875e-38, 3.4028234663852886e38  # what float32 holds in full precision
 
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+FileName = Annotated[str, Meta(max_length=255, extra_json_schema={"pattern": f"^{FILE_NAME.pattern}$"})]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
+Error = Annotated[float, Meta(ge=0)]
+CategoryId = Annotated[int, Meta(ge=SMALLEST_CATEGORY_ID, le=LARGEST_CATEGORY_ID)]
 Part = Literal["detector", "basis"]
+
+_ADVICE = "copy or convert the bundle again"
 
 GraphPrecision = Literal["fp32", "fp16", "int8-dynamic", "int8"]
 """How the weights of a graph are stored. ``int8`` is also what most layers are computed in; what others are
@@ -32,8 +49,8 @@ those of each input while it runs."""
 class FileSpec(Struct, frozen=True):
     """One file of the bundle; the name has no folder in it."""
 
-    name: str
-    size: int
+    name: FileName
+    size: Count
     """Bytes."""
     sha256: Sha256
 
@@ -41,8 +58,9 @@ class FileSpec(Struct, frozen=True):
 class TensorQuantization(Struct, frozen=True):
     """What the integers of a tensor mean: ``scale * (stored - zero_point)``."""
 
-    scale: float
-    zero_point: int
+    scale: Annotated[float, Meta(ge=_SMALLEST, le=_LARGEST)]
+    zero_point: Annotated[int, Meta(ge=-128, le=255)]
+    """Within what the tensor's type holds."""
 
 
 class TensorSpec(Struct, frozen=True):
@@ -51,9 +69,9 @@ class TensorSpec(Struct, frozen=True):
     role: Literal[
         "image", "cls_logits", "box_reg", "centerness", "attention_features", "attention", "pyramid", "bases"
     ]
-    level: str | None
+    level: Name | None
     """Pyramid level such as ``p3``; None where the role has no levels."""
-    name: str
+    name: Name
     """What the engine calls it."""
     layout: Literal["NCHW", "NHWC"]
     dtype: Literal["uint8", "int8", "float32"]
@@ -64,10 +82,10 @@ class TensorSpec(Struct, frozen=True):
 class GraphSpec(Struct, frozen=True):
     """One graph: its files and its tensors."""
 
-    format: str
+    format: Name
     """Such as ``openvino-ir``."""
     precision: GraphPrecision
-    files: tuple[FileSpec, ...]
+    files: Annotated[tuple[FileSpec, ...], Meta(min_length=1)]
     """The first is the one an engine opens."""
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -87,8 +105,8 @@ class AttentionSpec(Struct, frozen=True):
 class SourceSpec(Struct, frozen=True):
     """What the bundle was made from."""
 
-    config: str
-    checkpoint: str
+    config: Name
+    checkpoint: Name
     """File name, without folders."""
     checkpoint_sha256: Sha256
 
@@ -97,21 +115,21 @@ class TensorError(Struct, frozen=True):
     """How far one output of an exported graph is from torch's."""
 
     graph: Part
-    tensor: str
-    max_error: float
+    tensor: Name
+    max_error: Error
     """Largest absolute difference over the standard deviation of torch's values."""
 
 
 class ToleranceSpec(Struct, frozen=True):
     """What a conversion had to reach."""
 
-    max_error: float
+    max_error: Error
     """Largest error of an output, in standard deviations; also the largest difference of scores."""
-    box_iou: float
+    box_iou: Fraction
     """Boxes that agree overlap by more than this."""
-    matched: float
+    matched: Fraction
     """Share of the detections that must agree; one may always differ."""
-    mask_iou: float
+    mask_iou: Fraction
     """Masks that agree overlap by at least this."""
 
 
@@ -119,15 +137,15 @@ class VerificationSpec(Struct, frozen=True):
     """What the comparison of the exported graphs with torch measured, on photographs."""
 
     tolerance: ToleranceSpec
-    pictures: tuple[tuple[int, int], ...]
+    pictures: tuple[tuple[Pixels, Pixels], ...]
     """(height, width) of each canvas that was compared."""
     tensors: tuple[TensorError, ...]
     """The worst of all pictures, for each output."""
-    detections: int
+    detections: Count
     """Detections of the torch network on all pictures together."""
-    matched: int
+    matched: Count
     """How many of them the exported graphs found: same class, box and score within tolerance."""
-    lowest_mask_iou: float | None
+    lowest_mask_iou: Fraction | None
     """Over the matched detections; None without any."""
 
 
@@ -136,13 +154,13 @@ class CalibrationSpec(Struct, frozen=True):
 
     source: str
     """Where they come from, in words."""
-    frames: int
-    seen: int
+    frames: Count
+    seen: Count
     """Frames that they were chosen from, without the unreadable."""
-    unreadable: int
-    near_duplicates: int
+    unreadable: Count
+    near_duplicates: Count
     """How many were left out for looking like another."""
-    seed: int
+    seed: Annotated[int, Meta(ge=0)]
     sha256: Sha256
     """Of the pixels of all chosen frames."""
 
@@ -151,7 +169,7 @@ class TensorNoise(Struct, frozen=True):
     """How much of an output is quantization noise."""
 
     graph: Part
-    tensor: str
+    tensor: Name
     sqnr_db: float | None
     """Power of the float bundle's values over that of the difference, in decibels; None if there is none."""
 
@@ -159,8 +177,8 @@ class TensorNoise(Struct, frozen=True):
 class AgreementSpec(Struct, frozen=True):
     """How far the quantized bundle finds what the float one finds, on calibration frames."""
 
-    frames: int
-    agreement: float
+    frames: Count
+    agreement: Annotated[float, Meta(ge=0, le=100)]
     """0 to 100; ``docs/quantization.md`` defines it."""
     tensors: tuple[TensorNoise, ...]
 
@@ -173,7 +191,7 @@ class SearchStep(Struct, frozen=True):
     """Against the float bundle, in points of ``SearchSpec.metric``."""
     returned: tuple[str, ...]
     """Layers that this step returned to float."""
-    float_layers: int
+    float_layers: Count
     """How many of the graph's layers are in float now."""
 
 
@@ -181,7 +199,7 @@ class SearchSpec(Struct, frozen=True):
     """What a search for layers to keep in float tried."""
 
     metric: Literal["average precision", "agreement"]
-    pictures: int
+    pictures: Count
     max_drop: float
     drop: float
     """Of the bundle as it is."""
@@ -195,7 +213,7 @@ class QuantizationSpec(Struct, frozen=True):
     calibration: CalibrationSpec
     float_layers: dict[Part, tuple[str, ...]]
     """Layers of each quantized graph that stayed in float, by their names in the checkpoint."""
-    quantized_layers: dict[Part, int]
+    quantized_layers: dict[Part, Count]
     measured: AgreementSpec
     search: SearchSpec | None
 
@@ -203,14 +221,16 @@ class QuantizationSpec(Struct, frozen=True):
 class Manifest(Struct, frozen=True):
     """Everything a runtime must know of a bundle besides its graphs."""
 
-    schema_version: int
-    target: str
+    schema_version: Annotated[int, Meta(extra_json_schema={"const": SCHEMA_VERSION})]
+    target: Name
     """The engine that the graphs are for, such as ``openvino``."""
     source: SourceSpec
     input: InputSpec
-    things: tuple[str, ...]
+    things: tuple[Name, ...]
     """Class names of instances, by class index."""
-    stuff: tuple[str, ...]
+    category_ids: tuple[CategoryId, ...]
+    """Category id of each of ``things``, as the data set numbers it; results are written with these."""
+    stuff: tuple[Name, ...]
     """Class names of a panoptic model's semantic map; empty otherwise."""
     decode: DecodeSpec
     attention: AttentionSpec
@@ -223,6 +243,8 @@ class Manifest(Struct, frozen=True):
     """Of the float graphs, also in a bundle that was quantized from them."""
     quantization: QuantizationSpec | None
     """None for a bundle in float."""
+    notes: tuple[str, ...] = ()
+    """What the conversion assumed because it was not told, one line each."""
 
     @property
     def files(self) -> tuple[FileSpec, ...]:
@@ -232,12 +254,18 @@ class Manifest(Struct, frozen=True):
 
 
 class _Version(msgspec.Struct):
-    schema_version: int
+    schema_version: Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """Return the manifest as indented JSON, the same bytes for equal manifests."""
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    """Return the manifest as indented JSON, the same bytes for equal manifests.
+
+    Raises:
+        BundleError: no reader would take it.
+    """
+    data = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    decode_manifest(data, source="what would be written")
+    return data
 
 
 def decode_manifest(data: bytes, *, source: str) -> Manifest:
@@ -248,8 +276,8 @@ def decode_manifest(data: bytes, *, source: str) -> Manifest:
         source: what to call it in errors.
 
     Raises:
-        BundleError: not JSON, another schema version, an unknown or missing field, or fields that
-            contradict each other.
+        BundleError: not JSON, another schema version, an unknown or missing field, a value out of range, or
+            fields that contradict each other.
     """
     try:
         version = msgspec.json.decode(data, type=_Version).schema_version
@@ -259,67 +287,8 @@ def decode_manifest(data: bytes, *, source: str) -> Manifest:
                 f"{SCHEMA_VERSION}; convert the checkpoint again, or install the edgeblend that wrote it"
             )
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
-        raise BundleError(f"{source}: not a valid manifest: {error}") from None
-    _check_consistency(manifest, source)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(f"{source}: not a valid manifest: {error}; {_ADVICE}") from None
+    if problems := contradictions(manifest):
+        raise BundleError(f"{source}: not a valid manifest: {problems}; {_ADVICE}")
     return manifest
-
-
-def _check_consistency(manifest: Manifest, source: str) -> None:
-    problems = [
-        f"unsafe file name {file.name!r}" for file in manifest.files if not _FILE_NAME.fullmatch(file.name)
-    ]
-    names = [file.name for file in manifest.files]
-    if len(set(names)) != len(names) or MANIFEST_NAME in names:
-        problems.append("a file is listed twice")
-    problems += [
-        f"graph {part!r} is missing" for part in ("detector", "basis") if part not in manifest.graphs
-    ]
-    problems += [f"graph {part!r} has no files" for part, graph in manifest.graphs.items() if not graph.files]
-    if (manifest.attention.mode == "sparse") != (manifest.attention.file is not None):
-        problems.append("sparse attention needs a weights file and dense attention has none")
-    if (manifest.input.height is None) != (manifest.input.width is None):
-        problems.append("height and width must both be numbers, or both null")
-    if len(manifest.things) != manifest.decode.num_classes:
-        problems.append(f"{len(manifest.things)} class names for {manifest.decode.num_classes} classes")
-    if not manifest.decode.levels:
-        problems.append("no pyramid levels")
-    if any(graph.precision == "int8" for graph in manifest.graphs.values()) and not manifest.quantization:
-        problems.append("int8 graphs need to say how they were quantized")
-    problems += _missing_tensors(manifest)
-    problems += _unclear_integers(manifest)
-    if problems:
-        raise BundleError(f"{source}: not a valid manifest: {'; '.join(problems)}")
-
-
-def _missing_tensors(manifest: Manifest) -> list[str]:
-    if set(manifest.graphs) != {"detector", "basis"}:
-        return []
-    detector, basis = manifest.graphs["detector"], manifest.graphs["basis"]
-    attention = "attention_features" if manifest.attention.mode == "sparse" else "attention"
-    have = {(tensor.role, tensor.level) for tensor in detector.outputs}
-    need = {
-        (role, level.name)
-        for role in ("cls_logits", "box_reg", "centerness", attention)
-        for level in manifest.decode.levels
-    } | {(tensor.role, tensor.level) for tensor in basis.inputs}
-    problems = [f"the detector has no output {role} {level}" for role, level in sorted(need - have, key=str)]
-    if [tensor.role for tensor in detector.inputs] != ["image"]:
-        problems.append("the detector's only input must be the image")
-    if [tensor.role for tensor in basis.outputs] != ["bases"]:
-        problems.append("the basis graph's only output must be the bases")
-    return problems
-
-
-def _unclear_integers(manifest: Manifest) -> list[str]:
-    """Return what is wrong with how tensors are stored."""
-    problems = []
-    for part, graph in manifest.graphs.items():
-        for tensor in (*graph.inputs, *graph.outputs):
-            bytes_of_a_picture = tensor.role == "image" and tensor.dtype == "uint8"
-            if (tensor.quantization is None) != (tensor.dtype == "float32" or bytes_of_a_picture):
-                has = "no scale" if tensor.quantization is None else "a scale"
-                problems.append(f"{part} tensor {tensor.name} is {tensor.dtype} and has {has}")
-            elif tensor.quantization is not None and not 0 < tensor.quantization.scale < math.inf:
-                problems.append(f"{part} tensor {tensor.name} has the scale {tensor.quantization.scale}")
-    return problems

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from edgeblend.spec import Struct
+from edgeblend.spec import Name, Struct
 
 PartPrecision = Literal["int8", "fp16", "fp32"]
 """How a part's weights are stored; an ``int8`` part is computed in integers, but for layers kept in float."""
@@ -19,8 +19,8 @@ FloatRole = Literal["cls_logits", "box_reg", "centerness", "attention", "bases"]
 class Recipe(Struct, frozen=True):
     """How to quantize; every field but the name has a default that suits BlendMask."""
 
-    name: str
-    toolkit: str | None = None
+    name: Name
+    toolkit: Name | None = None
     """What quantizes; None: what there is for the bundle's target."""
     activations: Literal["symmetric", "asymmetric"] = "asymmetric"
     """Asymmetric ranges have a zero point of their own. Weights are symmetric."""
@@ -44,6 +44,6 @@ class Recipe(Struct, frozen=True):
     float_below_db: dict[Literal["detector", "basis"], float] = {}
     """Quantize each layer of these graphs alone, and keep those in float that leave the graph's outputs less
     than this above the noise; ``edgeblend sensitivity`` shows the same figures."""
-    float_layers: tuple[str, ...] = ()
+    float_layers: tuple[Name, ...] = ()
     """Keep these layers in float: names as in the checkpoint, with ``*`` for any part of a name. One that
     matches no layer is an error."""

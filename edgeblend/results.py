@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from edgeblend import classes
+from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 from edgeblend.masks import paste, polygons, rle
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     import supervision
 
 Index = SupportsIndex | slice | Sequence[int] | Sequence[bool] | NDArray[np.bool_] | NDArray[np.integer[Any]]
+
+SegmentationFormat = Literal["rle", "polygons"]
 
 _SHOWN = 3  # instances that a repr names
 
@@ -46,6 +50,8 @@ class Instances:
     """(height, width)."""
     timings_ms: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """Milliseconds by stage of the frame that these instances come from."""
+    category_ids: tuple[int, ...] = ()
+    """Category id of each of ``class_names``; empty takes COCO's own for its 80 names, else index + 1."""
 
     def __post_init__(self) -> None:
         count = len(self.scores)
@@ -55,6 +61,10 @@ class Instances:
         self._freeze("classes", np.int64, (count,))
         self._freeze("mask_probs", np.float32, (count, size, size))
         self._freeze("mask_boxes", np.float32, (count, 4))
+        if not self.category_ids:
+            object.__setattr__(self, "category_ids", classes.default_category_ids(self.class_names))
+        elif len(self.category_ids) != len(self.class_names):
+            raise InputError(_wrong_count(self.class_names, self.category_ids))
         if count and not (self.classes.min() >= 0 and self.classes.max() < len(self.class_names)):
             raise InputError(
                 f"expected classes below {len(self.class_names)}, the number of class names, "
@@ -72,7 +82,14 @@ class Instances:
         object.__setattr__(self, name, view)
 
     @classmethod
-    def empty(cls, frame_size: tuple[int, int], class_names: tuple[str, ...], mask_size: int) -> Instances:
+    def empty(
+        cls,
+        frame_size: tuple[int, int],
+        class_names: tuple[str, ...],
+        mask_size: int,
+        *,
+        category_ids: tuple[int, ...] = (),
+    ) -> Instances:
         """Return no instances of a frame (height, width)."""
         return cls(
             boxes=np.empty((0, 4), np.float32),
@@ -82,6 +99,7 @@ class Instances:
             mask_probs=np.empty((0, mask_size, mask_size), np.float32),
             mask_boxes=np.empty((0, 4), np.float32),
             frame_size=frame_size,
+            category_ids=category_ids,
         )
 
     def __len__(self) -> int:
@@ -104,6 +122,7 @@ class Instances:
             mask_boxes=self.mask_boxes[chosen],
             frame_size=self.frame_size,
             timings_ms=self.timings_ms,
+            category_ids=self.category_ids,
         )
 
     def __iter__(self) -> Iterator[Instances]:
@@ -151,22 +170,23 @@ class Instances:
         image_id: int,
         *,
         category_ids: Sequence[int] | None = None,
-        segmentation: Literal["rle", "polygons"] = "rle",
+        segmentation: SegmentationFormat = "rle",
         threshold: float = 0.5,
     ) -> list[dict[str, Any]]:
         """Return COCO result records with the area of each mask, ready for ``json.dump``.
 
         Args:
             image_id: written into each record.
-            category_ids: the id of each class; default: COCO's own for the 80 COCO names, else index + 1.
+            category_ids: write these instead of ``self.category_ids``, one per class.
             segmentation: how masks are written. COCO's polygons cannot carry holes and cannot be empty, so a
                 mask with a hole or without a pixel is written as RLE even when polygons are asked for.
             threshold: pixels at or above it belong to the mask.
 
         Raises:
-            InputError: ``category_ids`` does not name one id a class.
+            InputError: ``category_ids`` does not name one id per class, or ``segmentation`` is another word.
         """
-        ids = self._category_ids(category_ids)
+        check_choice("segmentation", segmentation, get_args(SegmentationFormat))
+        ids = self.category_ids if category_ids is None else self._checked_ids(category_ids)
         records = []
         for box, score, label, (top, left, mask) in zip(
             self.boxes.tolist(),
@@ -190,12 +210,13 @@ class Instances:
             )
         return records
 
-    def _category_ids(self, given: Sequence[int] | None) -> list[int]:
-        if given is None:
-            return list(classes.category_ids(self.class_names))
+    def _checked_ids(self, given: Sequence[int]) -> list[int]:
         if len(given) != len(self.class_names):
-            raise InputError(f"expected {len(self.class_names)} category ids, one a class, got {len(given)}")
-        return [int(i) for i in given]
+            raise InputError(_wrong_count(self.class_names, given))
+        try:
+            return [operator.index(category) for category in given]
+        except TypeError:
+            raise InputError(f"category_ids: expected whole numbers, got {list(given)!r}") from None
 
     def to_supervision(self, threshold: float = 0.5) -> supervision.Detections:
         """Return these instances as ``supervision.Detections`` with masks and class names.
@@ -216,6 +237,10 @@ class Instances:
             class_id=self.classes.copy(),
             data={"class_name": np.array(self.names, dtype=str)},
         )
+
+
+def _wrong_count(class_names: Sequence[str], category_ids: Sequence[int]) -> str:
+    return f"expected {len(class_names)} category ids, one per class, got {len(category_ids)}"
 
 
 def _flat_polygons(outlines: list[polygons.Polygon]) -> list[list[float]]:

@@ -10,8 +10,9 @@ data = Path(str(files("edgeblend.demo_data")))  # the demo model, where nothing 
 shipped = [data / name for name in ("model.safetensors", "config.yaml", "classes.txt", "val/000010.jpg")]
 checkpoint, config, class_names, picture = sys.argv[1:] or shipped
 
-names = Path(class_names).read_text().splitlines()
-bundle = edgeblend.convert(checkpoint, "quickstart-bundle", config=config, class_names=names, overwrite=True)
+bundle = edgeblend.convert(
+    checkpoint, "quickstart-bundle", config=config, class_names=class_names, overwrite=True
+)
 with edgeblend.Segmenter.load(bundle) as segmenter:
     instances = segmenter(edgeblend.read_image(picture))
 

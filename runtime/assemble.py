@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.choices import check_choice
 from edgeblend.results import Instances
 from edgeblend.runtime.decode import Detections
 
@@ -26,6 +27,7 @@ def assemble(
     class_names: tuple[str, ...],
     paste: PasteMode,
     timings_ms: Mapping[str, float] = _NO_TIMINGS,
+    category_ids: tuple[int, ...] = (),
 ) -> Instances:
     """Scale boxes to the frame, clip them, and drop the detections of which nothing is left.
 
@@ -39,7 +41,9 @@ def assemble(
             border object's mask is squeezed by the overhang; ``unclipped`` keeps the geometry and cuts it
             at the frame.
         timings_ms: handed on.
+        category_ids: handed on.
     """
+    check_choice("paste", paste, get_args(PasteMode))
     scaled = detections.boxes * np.array([*scale, *scale], np.float32)
     height, width = frame_size
     clipped = np.minimum(np.maximum(scaled, 0), np.array([width, height, width, height], np.float32))
@@ -56,4 +60,5 @@ def assemble(
         mask_boxes=boxes if paste == "clipped" else scaled[kept],
         frame_size=frame_size,
         timings_ms=timings_ms,
+        category_ids=category_ids,
     )

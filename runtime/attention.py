@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.errors import BundleError, InputError
+from edgeblend.junk import listed_names
 from edgeblend.runtime.decode import Detections
 from edgeblend.spec import BlendSpec
 
@@ -25,6 +26,10 @@ _ROWS = 32
 wakes its threads. Those wait for cores that an engine holds: with two busy cores, 100 patches took 80 ms in
 one product and 4 ms in small ones; on one free core both take 4 ms. Small and compact: products of
 16 x 2304 x 6 took 2.3 times as long as these, which take no longer than one product on one thread."""
+
+
+_UNREADABLE = (OSError, LookupError, TypeError, ValueError, AttributeError)
+"""What safetensors raises besides its own; one of the last, by version, for a type that NumPy has not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +45,7 @@ class AttentionLayer:
 
     def __post_init__(self) -> None:
         weight, bias = self.weight, self.bias
-        fits = weight.ndim == 2 and weight.shape[0] % 9 == 0 and bias.shape == weight.shape[1:]
+        fits = weight.ndim == 2 and weight.shape[0] % 9 == 0 < weight.size and bias.shape == weight.shape[1:]
         if not fits or weight.dtype != np.float32 or bias.dtype != np.float32:
             raise InputError(
                 "expected float32 attention weight (9 * C, K * M * M) and bias (K * M * M,), "
@@ -51,22 +56,64 @@ class AttentionLayer:
         object.__setattr__(self, "blocks", blocks)
 
 
-def load_attention(path: Path) -> AttentionLayer:
+def load_attention(path: Path, spec: BlendSpec) -> AttentionLayer:
     """Read a bundle's attention layer.
 
     Raises:
-        BundleError: the file is not one with a ``weight`` and a ``bias``.
+        BundleError: the file is not one with a ``weight`` and a ``bias`` for the K and M of ``spec``.
     """
     import safetensors
     import safetensors.numpy
 
     try:
         tensors = safetensors.numpy.load_file(path)
-        return AttentionLayer(weight=tensors["weight"], bias=tensors["bias"])
-    except (OSError, KeyError, InputError, safetensors.SafetensorError) as error:
-        raise BundleError(
-            f"{path}: expected an attention layer of weight and bias ({error}); convert the checkpoint again"
-        ) from error
+        if others := sorted(tensors.keys() - {"weight", "bias"}):
+            raise InputError(f"it also holds {listed_names(others)}")
+        layer = AttentionLayer(weight=tensors["weight"], bias=tensors["bias"])
+        _check_layer(layer, spec)
+    # A type that NumPy has not is a TypeError or an AttributeError, by version of safetensors.
+    except (
+        OSError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        InputError,
+        safetensors.SafetensorError,
+    ) as error:
+        raise _no_attention(path, error) from error
+    return layer
+
+
+def attention_shape(path: Path) -> tuple[int, int]:
+    """Return the (9 * C, K * M * M) of a bundle's attention layer without reading its numbers.
+
+    Raises:
+        BundleError: as :func:`load_attention`.
+    """
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            rows, columns = file.get_slice("weight").get_shape()
+            return int(rows), int(columns)
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise _no_attention(path, error) from error
+
+
+def _no_attention(path: Path, error: Exception) -> BundleError:
+    reason = " ".join(str(error).split())
+    return BundleError(
+        f"{path}: expected an attention layer of weight and bias ({reason}); convert the checkpoint again"
+    )
+
+
+def _check_layer(layer: AttentionLayer, spec: BlendSpec) -> None:
+    outputs = spec.num_bases * spec.attention_size**2
+    if layer.bias.shape != (outputs,):
+        raise InputError(f"expected {outputs} outputs (K * M * M), got {len(layer.bias)}")
+    if not (np.isfinite(layer.weight).all() and np.isfinite(layer.bias).all()):
+        raise InputError("it holds NaN or infinity")
 
 
 def gather_attention(
@@ -87,12 +134,15 @@ def gather_attention(
         (N, K, M, M) float32.
 
     Raises:
-        InputError: the layer and the features do not fit each other.
+        BundleError: the layer and the features do not fit each other.
     """
     channels = features[0].shape[0]
     outputs = spec.num_bases * spec.attention_size**2
     if layer.weight.shape != (9 * channels, outputs):
-        raise InputError(f"expected attention weight {(9 * channels, outputs)}, got {layer.weight.shape}")
+        raise BundleError(
+            f"expected attention weight {(9 * channels, outputs)}, got {layer.weight.shape}; convert the "
+            "checkpoint again"
+        )
     steps, rows = _grouping(len(detections))
     patches = np.zeros((steps * rows, 9 * channels), np.float32)
     for index, feature in enumerate(features):
@@ -116,8 +166,16 @@ def read_attention(
 
     Returns:
         (N, K, M, M) float32.
+
+    Raises:
+        BundleError: the maps do not have K * M * M channels.
     """
-    attention = np.empty((len(detections), spec.num_bases * spec.attention_size**2), np.float32)
+    channels, outputs = maps[0].shape[0], spec.num_bases * spec.attention_size**2
+    if channels != outputs:
+        raise BundleError(
+            f"expected attention of {outputs} channels, got {channels}; convert the checkpoint again"
+        )
+    attention = np.empty((len(detections), outputs), np.float32)
     for index, level_map in enumerate(maps):
         here = np.flatnonzero(detections.levels == index)
         rows, columns = detections.cells[here].T

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.choices import check_choice
 from edgeblend.errors import EngineError
 from edgeblend.runtime.roi_align import CHUNK, RoiSampler
 
@@ -44,8 +45,10 @@ def blend_boxes(
         (N, R, R) float32 probabilities.
 
     Raises:
+        InputError: ``interpolation`` is another word.
         EngineError: a probability is not a number, because bases or attention hold NaN or infinity.
     """
+    check_choice("interpolation", interpolation, get_args(Interpolation))
     sampler = RoiSampler(bases, boxes, spatial_scale=spatial_scale, output_size=mask_size)
     masks = np.empty((len(boxes), mask_size, mask_size), np.float32)
     for start in range(0, len(boxes), CHUNK):
@@ -73,8 +76,10 @@ def blend(
         (N, R, R) float32 probabilities.
 
     Raises:
+        InputError: ``interpolation`` is another word.
         EngineError: a probability is not a number, because bases or attention hold NaN or infinity.
     """
+    check_choice("interpolation", interpolation, get_args(Interpolation))
     masks = np.empty((len(rois), *rois.shape[2:]), np.float32)
     for start in range(0, len(rois), CHUNK):
         part = slice(start, start + CHUNK)

@@ -1,17 +1,13 @@
 """Pictures in: whatever people hand over becomes (H, W, 3) uint8 BGR, or an error that says why not.
 
 OpenCV's decoders differ between versions in what they make of a damaged file: some hand out grey
-filler with a line on stderr, some nothing. So files are checked for completeness before they are
-decoded, which also keeps most of that noise from appearing. OpenCV's log level is left alone: it
-belongs to the whole process, and so to the application.
+filler with a line on stderr, some nothing. So :mod:`edgeblend.runtime.image_files` checks files for
+completeness before they are decoded, which also keeps most of that noise from appearing. OpenCV's log
+level is left alone: it belongs to the whole process, and so to the application.
 """
 
 from __future__ import annotations
 
-import re
-import struct
-import zlib
-from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,9 +17,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.errors import InputError
+from edgeblend.paths import is_dir
+from edgeblend.runtime.image_files import UNREADABLE_KINDS, kind_of, whole_picture
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-"""What every OpenCV build reads, in lower case."""
+_OPTIONAL = (".avif", ".gif", ".jp2")
+IMAGE_SUFFIXES = frozenset(
+    {
+        ".bmp",
+        ".dib",
+        ".jfif",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+    }
+    | {".webp", *(suffix for suffix in _OPTIONAL if cv2.haveImageWriter(suffix))}
+)
+"""What this OpenCV reads, in lower case; not every build has the decoders of AVIF, GIF and JPEG 2000."""
 
 _EXPECTED = "expected an (H, W, 3) uint8 BGR array (grey, BGRA and uint16 are served too)"
 
@@ -53,22 +69,55 @@ def read_image(path: str | PathLike[str]) -> NDArray[np.uint8]:
     short, damaged, no picture, or a picture of floats is an InputError.
     """
     path = Path(path)
-    data = _read_bytes(path)
-    if any(data.startswith(magic) and not is_complete(data) for magic, is_complete in _COMPLETENESS):
-        raise InputError(f"{path}: the picture is cut short or damaged ({len(data)} bytes); copy it again")
-    try:
-        # From memory, because cv2.imread cannot open every Unicode path on Windows.
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:
-        raise InputError(f"{path}: OpenCV cannot decode it: {' '.join(str(error).split())}") from None
-    if image is None:
-        raise InputError(
-            f"{path}: not a picture that OpenCV can decode; expected JPEG, PNG, WebP, BMP or TIFF"
-        )
+    image = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     try:
         return to_bgr8(image)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def stored_size(path: str | PathLike[str]) -> tuple[int, int]:
+    """Return (height, width) of the picture in a file as it is stored, not turned as its EXIF tag says.
+
+    Raises:
+        InputError: as :func:`read_image` raises it.
+    """
+    height, width = _decode(Path(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION).shape[:2]
+    return height, width
+
+
+def _decode(path: Path, flags: int) -> NDArray[Any]:
+    """Return what OpenCV makes of a file that holds all of its pixels."""
+    data = _read_bytes(path)
+    kind = kind_of(data)
+    if kind in UNREADABLE_KINDS:
+        raise InputError(f"{path}: a {kind} file, which OpenCV does not decode; convert it to JPEG or PNG")
+    if kind == "video":
+        raise InputError(
+            f"{path}: a video, not a picture; `quantize --calibration` and `sensitivity` take videos"
+        )
+    whole = whole_picture(data)
+    if whole is None:
+        raise InputError(
+            f"{path}: the picture is cut short or damaged ({kind}, {len(data)} bytes); copy it again"
+        )
+    try:
+        # From memory, because cv2.imread cannot open every Unicode path on Windows.
+        image = cv2.imdecode(np.frombuffer(whole, np.uint8), flags)
+    except cv2.error as error:
+        raise InputError(f"{path}: OpenCV cannot decode it: {' '.join(str(error).split())}") from None
+    if image is None:
+        raise InputError(f"{path}: {_why_not_decoded(kind, len(data))}")
+    return np.asarray(image)
+
+
+def _why_not_decoded(kind: str | None, size: int) -> str:
+    if kind is None:
+        return "not a picture that OpenCV can decode; expected JPEG, PNG, WebP, BMP or TIFF"
+    return (
+        f"OpenCV {cv2.__version__} cannot decode this {kind} picture ({size} bytes); copy it again if it is "
+        "damaged, or convert it to JPEG or PNG"
+    )
 
 
 def _check_picture(array: object) -> None:
@@ -100,7 +149,7 @@ def _describe(value: object) -> str:
 
 def _read_bytes(path: Path) -> bytes:
     """Return the bytes of a file that has any."""
-    if path.is_dir():
+    if is_dir(path):
         raise InputError(f"{path}: expected a picture file, got a folder; name a file in it")
     try:
         data = path.read_bytes()
@@ -111,77 +160,3 @@ def _read_bytes(path: Path) -> bytes:
     if not data:
         raise InputError(f"{path}: the file is empty (0 bytes); copy it again")
     return data
-
-
-# A marker that is neither a stuffed zero nor a restart inside entropy-coded data, nor a fill byte.
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_JPEG_BARE_MARKERS = {0xD8, 0x01}  # start of image, TEM: no length follows
-
-
-def _jpeg_is_complete(data: bytes) -> bool:
-    """Whether the end-of-image marker comes after the segments (an EXIF thumbnail has its own)."""
-    position = 2
-    while match := _JPEG_MARKER.search(data, position):
-        marker, position = data[match.start() + 1], match.end()
-        if marker == 0xD9:
-            return True
-        if marker not in _JPEG_BARE_MARKERS:
-            position += int.from_bytes(data[position : position + 2], "big")
-    return False
-
-
-def _png_is_complete(data: bytes) -> bool:
-    """Whether every chunk up to IEND is there with the right checksum."""
-    position = 8
-    while position + 12 <= len(data):
-        end = position + 8 + int.from_bytes(data[position : position + 4], "big")
-        body = memoryview(data)[position + 4 : end]
-        if zlib.crc32(body) != int.from_bytes(data[end : end + 4], "big"):
-            return False
-        if data.startswith(b"IEND", position + 4):
-            return True
-        position = end + 4
-    return False
-
-
-def _riff_is_complete(data: bytes) -> bool:
-    return len(data) >= 12 and struct.unpack_from("<I", data, 4)[0] + 8 <= len(data)
-
-
-def _bmp_is_complete(data: bytes) -> bool:
-    return len(data) >= 26 and struct.unpack_from("<I", data, 2)[0] <= len(data)
-
-
-def _tiff_is_complete(data: bytes) -> bool:
-    """Whether the first directory is there: most writers put it at the end."""
-    order = "<" if data.startswith(b"I") else ">"
-    directory = struct.unpack_from(order + "I", data, 4)[0] if len(data) >= 8 else len(data)
-    if directory + 2 > len(data):
-        return False
-    entries = struct.unpack_from(order + "H", data, directory)[0]
-    return bool(directory + 2 + 12 * entries + 4 <= len(data))
-
-
-# Width, height and largest value of a PGM or PPM, with comments in between.
-_PNM_HEADER = re.compile(rb"P[56](?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
-
-
-def _pnm_is_complete(data: bytes) -> bool:
-    header = _PNM_HEADER.match(data)
-    if header is None:
-        return False
-    width, height, largest = (int(number) for number in header.groups())
-    value_bytes = (3 if data[1:2] == b"6" else 1) * (2 if largest > 255 else 1)
-    return header.end() + width * height * value_bytes <= len(data)
-
-
-_COMPLETENESS: tuple[tuple[bytes, Callable[[bytes], bool]], ...] = (
-    (b"\xff\xd8\xff", _jpeg_is_complete),
-    (b"\x89PNG\r\n\x1a\n", _png_is_complete),
-    (b"RIFF", _riff_is_complete),
-    (b"BM", _bmp_is_complete),
-    (b"II*\0", _tiff_is_complete),
-    (b"MM\0*", _tiff_is_complete),
-    (b"P5", _pnm_is_complete),
-    (b"P6", _pnm_is_complete),
-)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.arguments import check_share, check_whole
 from edgeblend.bundle import Bundle
+from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 from edgeblend.manifest import Manifest, Part
 from edgeblend.results import Instances
@@ -24,15 +27,18 @@ from edgeblend.runtime.attention import (
     load_attention,
     read_attention,
 )
-from edgeblend.runtime.backends.base import Array, Precision, Session, SessionInfo
+from edgeblend.runtime.backends.base import MOST_THREADS, Array, Precision, Session, SessionInfo
 from edgeblend.runtime.blender import blend_boxes
 from edgeblend.runtime.decode import Detections, LevelOutputs, decode
 from edgeblend.runtime.preprocess import preprocess
-from edgeblend.runtime.sessions import check_engine_options, open_sessions
+from edgeblend.runtime.sessions import close_sessions, engine_options, fork_sessions, open_sessions
 from edgeblend.runtime.stream import stream_frames
 from edgeblend.runtime.tensors import basis_inputs, detector_inputs, outputs_by_role
 
 FloatArray = NDArray[np.float32]
+
+_LARGEST = 1 << 24
+"""Pixels along a side of what results are reported at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ class Segmenter:
         streams: int = 1,
     ) -> None:
         """Put a segmenter together from open sessions; most callers want :meth:`load`."""
+        _check_options(score_threshold, paste)
         self._manifest = manifest
         self._sessions = dict(sessions)
         self._attention = attention
@@ -114,9 +121,10 @@ class Segmenter:
             device: where the engine runs it; a mapping places ``detector`` and ``basis`` apart.
             precision: what the graphs are computed in. ``f32`` unless you choose otherwise:
                 engines pick bfloat16 on processors that have it. ``engine`` leaves it to them.
-            threads: CPU threads; None leaves it to the engine.
+            threads: CPU threads; None takes one per core that this process may use. ``info`` says how
+                many really run.
             streams: frames that the engine is to compute at the same time, sharing the threads, for
-                :meth:`stream`: more of them a second, each later. 1 is best for one frame at a time.
+                :meth:`stream`: more of them per second, each later. 1 is best for one frame at a time.
             cache_dir: keep compiled graphs here, which makes the next start faster.
             properties: passed to the engine as they are.
             score_threshold: report only detections whose score is at least this; None keeps the
@@ -130,20 +138,20 @@ class Segmenter:
             EngineError: the engine or the device is not there, or does not take the bundle.
             InputError: an option's value is not valid.
         """
+        engine: dict[str, Any] = {
+            "backend": backend,
+            "device": device,
+            "precision": precision,
+            "threads": threads,
+            "streams": streams,
+            "cache_dir": cache_dir,
+            "properties": properties,
+        }
         # What is wrong with an option is said before a bundle's bytes are verified.
-        check_engine_options(precision, threads, cache_dir, streams)
+        engine_options(**engine)
         _check_options(score_threshold, paste)
         bundle = path if isinstance(path, Bundle) else Bundle.load(path)
-        sessions = open_sessions(
-            bundle,
-            backend=backend,
-            device=device,
-            precision=precision,
-            threads=threads,
-            streams=streams,
-            cache_dir=cache_dir,
-            properties=properties,
-        )
+        sessions = open_sessions(bundle, **engine)
         return cls.from_sessions(
             bundle, sessions, score_threshold=score_threshold, paste=paste, streams=streams
         )
@@ -160,19 +168,23 @@ class Segmenter:
     ) -> Self:
         """Return a segmenter over open sessions of a bundle, see :func:`open_sessions`; it closes them.
 
-        Options are those of :meth:`load`.
+        They are closed, too, where there will be no segmenter. Options are those of :meth:`load`.
         """
-        _check_options(score_threshold, paste)
-        file = bundle.manifest.attention.file
-        return cls(
-            bundle.manifest,
-            sessions,
-            attention=load_attention(bundle.file(file)) if file else None,
-            bundle=bundle,
-            score_threshold=score_threshold,
-            paste=paste,
-            streams=streams,
-        )
+        with ExitStack() as opened:
+            opened.callback(close_sessions, sessions)
+            _check_options(score_threshold, paste)
+            file = bundle.manifest.attention.file
+            segmenter = cls(
+                bundle.manifest,
+                sessions,
+                attention=load_attention(bundle.file(file), bundle.manifest.blend) if file else None,
+                bundle=bundle,
+                score_threshold=score_threshold,
+                paste=paste,
+                streams=check_whole("streams", streams, 1, MOST_THREADS),
+            )
+            opened.pop_all()
+        return segmenter
 
     def __call__(self, frame: NDArray[Any], *, output_size: tuple[int, int] | None = None) -> Instances:
         """Segment one frame.
@@ -189,8 +201,9 @@ class Segmenter:
             InputError: the array is not a picture.
             EngineError: the engine failed, or the segmenter was closed.
         """
+        size = None if output_size is None else _check_size(output_size)
         with self._lock:
-            return self._segment(frame, output_size)
+            return self._segment(frame, size)
 
     def stream(
         self,
@@ -216,17 +229,20 @@ class Segmenter:
             InputError: there is no room for a frame, or a frame is no picture.
             EngineError: the engine failed, or the segmenter was closed.
         """
-        count = self._streams + 2 if in_flight is None else in_flight
-        if count < 1:
-            raise InputError(f"in_flight must be at least 1, got {count}")
-        return stream_frames(self._fork, frames, in_flight=count, output_size=output_size)
+        count = self._streams + 2
+        if in_flight is not None:
+            count = check_whole("in_flight", in_flight, 1, MOST_THREADS)
+        if isinstance(frames, str | bytes) or not isinstance(frames, Iterable):
+            raise InputError(f"frames: got {type(frames).__name__}; give pictures one after the other")
+        size = None if output_size is None else _check_size(output_size)
+        return stream_frames(self._fork, frames, in_flight=count, output_size=size)
 
     def _fork(self) -> Segmenter:
         """Return a segmenter over the same graphs that can run at the same time."""
         with self._lock:
             return Segmenter(
                 self._manifest,
-                {part: session.fork() for part, session in self._sessions.items()},
+                fork_sessions(self._sessions),
                 attention=self._attention,
                 bundle=self._bundle,
                 score_threshold=self._score_threshold,
@@ -254,11 +270,15 @@ class Segmenter:
         """Names of all classes the model knows, by class index."""
         return self._manifest.things
 
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """Category id of each class, as the data set numbers it."""
+        return self._manifest.category_ids
+
     def close(self) -> None:
         """Release the engine's memory; calling the segmenter afterwards is an error."""
         with self._lock:
-            for session in self._sessions.values():
-                session.close()
+            close_sessions(self._sessions)
 
     def __enter__(self) -> Self:
         return self
@@ -286,7 +306,7 @@ class Segmenter:
         watch.lap("decode")
 
         mask_probs = self._mask_probs(detections, tensors, outputs, watch)
-        height, width = frame.shape[:2] if output_size is None else _check_size(output_size)
+        height, width = frame.shape[:2] if output_size is None else output_size
         instances = assemble(
             detections,
             mask_probs,
@@ -296,6 +316,7 @@ class Segmenter:
             class_names=spec.things,
             paste=self._paste,
             timings_ms=watch.timings_ms,
+            category_ids=spec.category_ids,
         )
         watch.lap("assemble")
         return instances
@@ -343,14 +364,14 @@ class Segmenter:
         return read_attention(maps, detections, spec.blend)
 
 
-def _check_size(size: tuple[int, int]) -> tuple[int, int]:
-    if len(size) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in size):
+def _check_size(size: object) -> tuple[int, int]:
+    if not isinstance(size, Sequence) or len(size) != 2:
         raise InputError(f"output_size must be (height, width) in whole pixels above 0, got {size!r}")
-    return int(size[0]), int(size[1])
+    height, width = (check_whole("output_size", side, 1, _LARGEST) for side in size)
+    return height, width
 
 
 def _check_options(score_threshold: float | None, paste: str) -> None:
-    if score_threshold is not None and not 0 <= score_threshold < 1:
-        raise InputError(f"score_threshold must be at least 0 and below 1, got {score_threshold}")
-    if paste not in ("clipped", "unclipped"):
-        raise InputError(f"unknown paste {paste!r}; choose 'clipped' or 'unclipped'")
+    if score_threshold is not None:
+        check_share("score_threshold", score_threshold)
+    check_choice("paste", paste, get_args(PasteMode))

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import msgspec
 import numpy as np
+import safetensors.numpy
 
 from edgeblend.bundle import describe_file, stage_bundle
 from edgeblend.manifest import (
@@ -48,6 +49,7 @@ def make_manifest(graphs: dict[Part, GraphSpec], attention: AttentionSpec) -> Ma
         source=SourceSpec(config="tiny", checkpoint="tiny.pth", checkpoint_sha256="0" * 64),
         input=InputSpec(height=32, width=64, min_size=32, max_size=64, pad_value=(104, 116, 124)),
         things=("cat", "dog"),
+        category_ids=(1, 2),
         stuff=(),
         decode=DecodeSpec(
             levels=(LevelSpec(name="p3", stride=8),),
@@ -119,12 +121,20 @@ def make_quantization(**changes: object) -> QuantizationSpec:
     return msgspec.structs.replace(made, **changes)
 
 
+def _attention_layer() -> bytes:
+    """Return a layer of one channel that gives nothing."""
+    outputs = 4 * 14 * 14
+    weight, bias = np.zeros((9, outputs), np.float32), np.zeros(outputs, np.float32)
+    return safetensors.numpy.save({"weight": weight, "bias": bias})
+
+
 def write_tiny_bundle(out: Path) -> Path:
     """Write a bundle whose graphs are a few bytes of text; nothing but an engine would notice."""
     with stage_bundle(out) as folder:
         files = {}
         for name in ("detector.xml", "detector.bin", "basis.xml", "basis.bin", "attention.safetensors"):
-            (folder / name).write_bytes(f"content of {name}".encode())
+            layer = name == "attention.safetensors"
+            (folder / name).write_bytes(_attention_layer() if layer else f"content of {name}".encode())
             files[name] = describe_file(folder / name)
         graphs: dict[Part, GraphSpec] = {
             "detector": GraphSpec(
@@ -179,3 +189,12 @@ def add_noise(graph: Path, weights: Path, random: np.random.Generator, *, scale:
             values = np.frombuffer(data, np.float32, count, int(constant["offset"]))
             values += (scale * values.std() * random.normal(size=count)).astype(np.float32)
     weights.write_bytes(data)
+
+
+def rehash_attention(folder: Path) -> None:
+    """Make a bundle's manifest agree again with an attention layer that was changed."""
+    path = folder / MANIFEST_NAME
+    manifest = json.loads(path.read_text())
+    spec = describe_file(folder / manifest["attention"]["file"]["name"])
+    manifest["attention"]["file"].update(size=spec.size, sha256=spec.sha256)
+    path.write_text(json.dumps(manifest))

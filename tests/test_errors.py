@@ -132,3 +132,18 @@ def test_an_error_of_python_can_be_told_otherwise():
 def test_nothing_builds_an_error_of_a_class_that_it_does_not_know():
     """The constructor of another class may take other things; :func:`with_text` never calls it."""
     assert [name for name, source in SOURCES.items() if "type(error)(" in source] == []
+
+
+def test_a_message_is_one_line_whatever_it_is_made_of():
+    error = InputError("a.png: an engine says:\n  first\r\n\n  second\u2028third")
+    assert str(error) == "a.png: an engine says: first second third"
+    assert error.args == ("a.png: an engine says:\n  first\r\n\n  second\u2028third",)
+    assert str(InputError("a  b.png: is no picture")) == "a  b.png: is no picture"
+    assert str(InputError()) == ""
+
+
+def test_the_middle_of_a_long_message_is_left_out():
+    error = InputError(f"file: {'x' * 5000}; convert it again")
+    assert len(str(error)) == 1000
+    assert str(error).startswith("file: xxx") and str(error).endswith("; convert it again")
+    assert str(InputError("y" * 1000)) == "y" * 1000

@@ -18,8 +18,10 @@ import edgeblend
 LAYERS = (
     ("edgeblend.errors", "edgeblend.spec", "edgeblend.classes", "edgeblend.manifest", "edgeblend.masks")
     + ("edgeblend.recipe", "edgeblend.results", "edgeblend.bundle", "edgeblend.demo_data", "edgeblend.paths")
-    + ("edgeblend.choices", "edgeblend.one_at_a_time", "edgeblend.staging")
-    + ("edgeblend.telemetry",),
+    + ("edgeblend.choices", "edgeblend.one_at_a_time", "edgeblend.staging", "edgeblend.class_list")
+    + ("edgeblend.junk", "edgeblend.renaming", "edgeblend.write_errors", "edgeblend.replaceable")
+    + ("edgeblend.manifest_checks", "edgeblend.manifest_schema", "edgeblend.zipped", "edgeblend.arguments")
+    + ("edgeblend.child_process", "edgeblend.telemetry"),
     ("edgeblend.runtime",),
     ("edgeblend.testing",),
     ("edgeblend.calibration",),

@@ -157,11 +157,30 @@ def test_coco_polygons_fall_back_to_rle_for_holes_and_empty_masks():
 
 def test_category_ids():
     instances = three()
+    assert instances.category_ids == (1, 2, 3)
     assert [r["category_id"] for r in instances.to_coco(1, category_ids=[7, 8, 9])] == [8, 7, 8]
     with pytest.raises(InputError, match="expected 3 category ids"):
         instances.to_coco(1, category_ids=[7, 8])
-    official = dataclasses.replace(instances, class_names=COCO_THINGS, classes=np.array([0, 11, 79]))
+    with pytest.raises(InputError, match="category_ids: expected whole numbers"):
+        instances.to_coco(1, category_ids=[7, 8, 9.5])
+    official = three(class_names=COCO_THINGS, classes=np.array([0, 11, 79]))
     assert [r["category_id"] for r in official.to_coco(1)] == [1, 13, 90]
+
+
+def test_records_have_the_data_sets_own_category_ids():
+    instances = three(category_ids=(3, 0, 7))
+    assert [r["category_id"] for r in instances.to_coco(1)] == [0, 3, 0]
+    assert [r["category_id"] for r in instances[1:].to_coco(1)] == [3, 0]
+    assert [r["category_id"] for one in instances for r in one.to_coco(1)] == [0, 3, 0]
+    assert Instances.empty((4, 6), NAMES, 2, category_ids=(3, 0, 7)).category_ids == (3, 0, 7)
+    with pytest.raises(InputError, match="expected 3 category ids, one per class, got 2"):
+        three(category_ids=(3, 7))
+
+
+@pytest.mark.parametrize("word", ["polygon", "Polygons", "mask", "", None, 1])
+def test_segmentation_is_one_of_two_words(word):
+    with pytest.raises(InputError, match="segmentation: unknown value .*; choose one of rle, polygons"):
+        three().to_coco(1, segmentation=word)
 
 
 def test_coco_classes():

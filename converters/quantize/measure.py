@@ -84,7 +84,7 @@ def _refuse_noise(tally: SqnrTally) -> None:
 def bare_segmenter(bundle: Bundle, graphs: Mapping[Part, OpenGraph]) -> Segmenter:
     """Return a segmenter over graphs, with everything else from a bundle; it is not to be closed."""
     file = bundle.manifest.attention.file
-    layer = load_attention(bundle.file(file)) if file else None
+    layer = load_attention(bundle.file(file), bundle.manifest.blend) if file else None
     return Segmenter(described(bundle, graphs), _sessions(graphs), attention=layer)
 
 

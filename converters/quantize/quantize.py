@@ -17,7 +17,7 @@ from edgeblend.converters.opened import OpenGraph, open_graphs
 from edgeblend.converters.quantize.feeds import BasisFeed, DetectorFeed
 from edgeblend.converters.quantize.measure import described, measure_agreement
 from edgeblend.converters.quantize.probe import Probe
-from edgeblend.converters.quantize.request import PARTS, check_request
+from edgeblend.converters.quantize.request import PARTS, check_request, check_sampling
 from edgeblend.converters.quantize.search import Search, open_validation
 from edgeblend.converters.quantize.toolkits import FloatModel, Toolkit
 from edgeblend.errors import AccuracyError, InputError
@@ -50,6 +50,7 @@ def quantize(
     annotations: str | Path | None = None,
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda step: None,
+    report: Callable[[str], None] = lambda note: None,
 ) -> Bundle:
     """Quantize a float bundle to INT8.
 
@@ -70,6 +71,8 @@ def quantize(
         annotations: COCO file of these pictures.
         overwrite: replace a bundle that is already at ``out``.
         progress: called with a few words before each step.
+        report: called with each note on what the drop is measured on: which pictures are used, and what of
+            their annotations is not.
 
     Returns:
         The bundle, read back from ``out``.
@@ -79,6 +82,7 @@ def quantize(
         AccuracyError: no choice of layers keeps the drop within ``max_drop``.
         BundleError, OutputError, EngineError, ConversionError: see their messages.
     """
+    check_sampling(calibration, count=(count, DEFAULT_COUNT), seed=(seed, 0), every=(every, None))
     out = Path(out)
     source, recipe, toolkit, models = check_request(
         bundle,
@@ -99,7 +103,9 @@ def quantize(
         search = None
         if max_drop is not None:
             progress("measuring the float bundle")
-            validation = open_validation(source, reference, frames, images=images, annotations=annotations)
+            validation = open_validation(
+                source, reference, frames, images=images, annotations=annotations, report=report
+            )
             search = Search(validation, max_drop, progress=progress)
         with stage_bundle(out, overwrite=overwrite) as folder:
             manifest = _write_parts(job, folder, search)

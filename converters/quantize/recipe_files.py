@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgeblend import paths
 from edgeblend.errors import InputError
 from edgeblend.recipe import Recipe
 
@@ -40,7 +41,7 @@ def load_recipe(recipe: str | Path | Recipe, target: str = "openvino") -> Recipe
         file = files("edgeblend.converters.quantize") / "recipes" / target / f"{recipe}.json"
         return _decode(file.read_bytes(), str(recipe))
     path = Path(recipe)
-    if not path.is_file():
+    if not paths.is_file(path):
         raise InputError(f"{recipe}: no such recipe; expected {', '.join([*known, 'a JSON file with one'])}")
     try:
         data = path.read_bytes()
@@ -73,7 +74,7 @@ def check_layer_patterns(recipe: Recipe, names: Iterable[str]) -> None:
 def _decode(data: bytes, source: str) -> Recipe:
     try:
         return msgspec.json.decode(data, type=Recipe)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _not_a_recipe(source, error) from None
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgeblend import paths
 from edgeblend.bundle import Bundle, check_output
+from edgeblend.calibration.sampling import CalibrationSet
 from edgeblend.converters.quantize.recipe_files import check_layer_patterns, load_recipe
 from edgeblend.converters.quantize.search import check_search
 from edgeblend.converters.quantize.toolkits import FloatModel, Toolkit, load_toolkit
@@ -37,7 +39,7 @@ def check_request(
     recipe = load_recipe(recipe, source.manifest.target)
     if "int8" not in (recipe.detector, recipe.basis):
         raise InputError(f"recipe {recipe.name!r} leaves both graphs in float: nothing is left to quantize")
-    if out.exists() and out.resolve() == source.path.resolve():
+    if paths.exists(out) and out.resolve() == source.path.resolve():
         raise InputError(
             f"{out}: is the float bundle itself, which quantizing needs again; choose another name"
         )
@@ -46,6 +48,24 @@ def check_request(
     models = {part: toolkit.read_model(source.graph_files(part)) for part in PARTS}
     check_layer_patterns(recipe, [name for model in models.values() for name in toolkit.layer_names(model)])
     return source, recipe, toolkit, models
+
+
+def check_sampling(calibration: object, **options: tuple[object, object]) -> None:
+    """Refuse options of sampling where the frames were sampled before.
+
+    Args:
+        calibration: what the caller gave.
+        options: what each option is, and its default.
+
+    Raises:
+        InputError: an option is not its default and would have no effect.
+    """
+    if isinstance(calibration, CalibrationSet):
+        for name, (given, default) in options.items():
+            if given != default:
+                raise InputError(
+                    f"{name}: has no effect on frames that were sampled before; give it to sample_frames"
+                )
 
 
 def check_source(source: Bundle) -> None:

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.bundle import Bundle
-from edgeblend.calibration.accuracy import Accuracy, measure_accuracy
+from edgeblend.calibration.accuracy import Accuracy, AccuracyTally
 from edgeblend.calibration.agreement_totals import AgreementTotals, compare_instances, totals_of
 from edgeblend.calibration.coco import CocoDataset, read_coco, read_picture
 from edgeblend.calibration.compare_report import judged_drop
+from edgeblend.calibration.frames import notes_of, open_frames
+from edgeblend.calibration.kept import KeptInstances
 from edgeblend.calibration.sampling import CalibrationSet, sample_frames
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.converters.quantize.measure import bare_segmenter
@@ -74,7 +76,7 @@ class Validation:
 
     source: Bundle
     pictures: LabelledPictures | SampledPictures
-    expected: tuple[Instances, ...]
+    expected: Sequence[Instances]
     """Of each picture."""
     accuracy: Accuracy | None
     """None without labels."""
@@ -97,14 +99,14 @@ class Validation:
         """
         chosen = sorted(positions) if positions is not None else list(range(len(self.pictures)))
         segmenter = bare_segmenter(self.source, graphs)
-        found = [segmenter(picture) for picture in self.pictures.read(chosen)]
-        each = [
-            totals_of(compare_instances(self.expected[position], instances))
-            for position, instances in zip(chosen, found, strict=True)
-        ]
-        accuracy = None
-        if isinstance(self.pictures, LabelledPictures) and positions is None:
-            accuracy = _accuracy(self.pictures.dataset, found)
+        tally = _tally(self.pictures) if positions is None else None
+        each: list[AgreementTotals] = []
+        for position, picture in zip(chosen, self.pictures.read(chosen), strict=True):
+            instances = segmenter(picture)
+            each.append(totals_of(compare_instances(self.expected[position], instances)))
+            if tally is not None:
+                tally.add(position, instances)
+        accuracy = tally.accuracy() if tally is not None else None
         drop = judged_drop(self.accuracy, accuracy, sum(each, AgreementTotals()))
         return drop, [totals.agreement for totals in each]
 
@@ -129,6 +131,7 @@ def open_validation(
     *,
     images: str | Path | None,
     annotations: str | Path | None,
+    report: Callable[[str], None] = lambda note: None,
 ) -> Validation:
     """Run the float bundle on the pictures to measure on.
 
@@ -138,6 +141,7 @@ def open_validation(
         frames: the calibration frames, which are taken where no pictures are named.
         images: pictures.
         annotations: COCO file of these pictures; the pictures then are those that it lists.
+        report: called with each note on what is not measured on.
 
     Raises:
         InputError: pictures or annotations cannot be used, or the float bundle finds nothing in them, or none
@@ -147,18 +151,26 @@ def open_validation(
     pictures: LabelledPictures | SampledPictures
     if annotations is not None:
         dataset = read_coco(annotations, images, class_names=source.manifest.things)
+        for note in dataset.notes:
+            report(f"{annotations}: {note}")
         pictures = LabelledPictures(dataset)
     else:
-        pictures = SampledPictures(sample_frames(images) if images is not None else frames)
-    expected = tuple(segmenter(picture) for picture in pictures.read(range(len(pictures))))
-    if not any(len(instances) for instances in expected):
+        pictures = SampledPictures(frames if images is None else _sampled(images, report))
+    expected, tally, detected = KeptInstances(), _tally(pictures), 0
+    for position, picture in enumerate(pictures.read(range(len(pictures)))):
+        instances = segmenter(picture)
+        detected += len(instances)
+        expected.append(instances)
+        if tally is not None:
+            tally.add(position, instances)
+    if not detected:
         raise InputError(
             f"the float bundle detects nothing on any of {len(pictures)} pictures, so no drop can be "
             "measured on them; take pictures with objects that the model knows"
         )
     accuracy = None
-    if isinstance(pictures, LabelledPictures):
-        accuracy = _accuracy(pictures.dataset, expected)
+    if tally is not None:
+        accuracy = tally.accuracy()
         # nan where nothing is labelled
         if not (accuracy.box.ap > 0 and accuracy.mask.ap >= 0):
             raise InputError(
@@ -166,6 +178,23 @@ def open_validation(
                 "pictures, so no drop can be measured on them; are they the labels of these pictures?"
             )
     return Validation(source, pictures, expected, accuracy)
+
+
+def _sampled(images: str | Path, report: Callable[[str], None]) -> CalibrationSet:
+    """Return the pictures to measure on where nothing is labelled: at most as many as calibration takes."""
+    opened = open_frames(images)
+    for note in notes_of(opened):
+        report(note)
+    chosen = sample_frames(opened)
+    if unreadable := chosen.unreadable_count:
+        first = chosen.unreadable[0].name
+        report(f"{unreadable} of {chosen.seen + unreadable} frames cannot be read, such as {first}")
+    if len(chosen) < chosen.seen:
+        report(
+            f"the drop is measured on {len(chosen)} of {chosen.description}, which are unlike each other; "
+            "with annotations it is measured on all of them"
+        )
+    return chosen
 
 
 class Search:
@@ -251,7 +280,7 @@ class Search:
             AccuracyError: it loses more than it may.
         """
         drop, _ = self._validation.drop(made)
-        if not drop <= self._max_drop:  # nan is no drop that is allowed
+        if not drop <= self._max_drop:  # nan is not within it
             unit = "points of average precision" if self._validation.accuracy else "points of agreement"
             raise AccuracyError(
                 f"the quantized bundle loses {drop:.2f} {unit}, {self._max_drop:g} are allowed, after "
@@ -270,6 +299,20 @@ class Search:
         return [step for step in self._steps if step.graph == part]
 
 
-def _accuracy(dataset: CocoDataset, found: Sequence[Instances]) -> Accuracy:
-    predictions = {image.id: instances for image, instances in zip(dataset.images, found, strict=True)}
-    return measure_accuracy(dataset, predictions)
+class _Tally:
+    """Accuracy on the pictures of a data set, by their position."""
+
+    def __init__(self, dataset: CocoDataset) -> None:
+        self._dataset, self._tally = dataset, AccuracyTally(dataset)
+
+    def add(self, position: int, instances: Instances) -> None:
+        """Take the instances of a picture."""
+        self._tally.add(self._dataset.images[position], instances)
+
+    def accuracy(self) -> Accuracy:
+        """Return what all that came reaches."""
+        return self._tally.accuracy()
+
+
+def _tally(pictures: LabelledPictures | SampledPictures) -> _Tally | None:
+    return _Tally(pictures.dataset) if isinstance(pictures, LabelledPictures) else None

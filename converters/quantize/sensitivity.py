@@ -13,7 +13,7 @@ from edgeblend.converters.opened import open_graphs
 from edgeblend.converters.quantize.feeds import BasisFeed, DetectorFeed
 from edgeblend.converters.quantize.probe import DEFAULT_FRAMES, LayerSensitivity, Probe
 from edgeblend.converters.quantize.recipe_files import check_layer_patterns, load_recipe
-from edgeblend.converters.quantize.request import PARTS, check_source
+from edgeblend.converters.quantize.request import PARTS, check_sampling, check_source
 from edgeblend.converters.quantize.search import open_validation
 from edgeblend.converters.quantize.toolkits import load_toolkit
 from edgeblend.errors import InputError
@@ -30,6 +30,7 @@ def measure_sensitivity(
     annotations: str | Path | None = None,
     seed: int = 0,
     progress: Callable[[str], None] = lambda step: None,
+    report: Callable[[str], None] = lambda note: None,
 ) -> list[LayerSensitivity]:
     """Return what each layer costs, the worst first.
 
@@ -42,6 +43,7 @@ def measure_sensitivity(
         annotations: COCO file; measures the drop of average precision for each layer, too, which takes long.
         seed: decides which frames are taken.
         progress: called with a few words before each layer.
+        report: called with each note on what of the annotations is not used.
 
     Raises:
         InputError: the frames, the recipe, the pictures or the bundle cannot be used.
@@ -49,6 +51,7 @@ def measure_sensitivity(
     """
     if frames < 1:
         raise InputError(f"expected at least 1 frame to compare outputs on, got {frames}")
+    check_sampling(calibration, seed=(seed, 0))
     if images is not None and annotations is None:
         raise InputError("pictures alone do not measure average precision: name their annotations, too")
     source = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
@@ -65,7 +68,9 @@ def measure_sensitivity(
         validation = None
         if annotations is not None:
             progress("measuring the float bundle")
-            validation = open_validation(source, reference, chosen, images=images, annotations=annotations)
+            validation = open_validation(
+                source, reference, chosen, images=images, annotations=annotations, report=report
+            )
         found: list[LayerSensitivity] = []
         for part in PARTS:
             items = (

@@ -1,7 +1,7 @@
 """The command line: ``edgeblend demo | train | convert | quantize | compare | ...``.
 
 Exit codes: 0 done; 1 unexpected failure; 2 wrong usage; 3 to 11 as the classes in
-:mod:`edgeblend.errors` say; 130 interrupted.
+:mod:`edgeblend.errors` say; the others as :mod:`edgeblend.cli.exit_codes` does.
 """
 
 from __future__ import annotations
@@ -10,20 +10,27 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from edgeblend import __version__
 from edgeblend.cli import bench, compare, convert, demo, doctor, inspect, quantize, run, sensitivity, train
-from edgeblend.errors import EdgeBlendError
+from edgeblend.cli.exit_codes import READER_GONE, UNEXPECTED, listed
+from edgeblend.cli.output import (
+    finish,
+    give_up_on_broken_streams,
+    open_closed_streams,
+    show,
+    tell,
+)
+from edgeblend.cli.stopping import Stopped, stopped_by_signals
+from edgeblend.errors import EdgeBlendError, one_line
 
 _COMMANDS = (demo, train, convert, quantize, compare, bench, sensitivity, inspect, run, doctor)
-_EPILOG = """\
-exit codes:
-  0 done   1 unexpected failure   2 wrong usage   3 input   4 config   5 checkpoint
-  6 bundle   7 engine or device   8 conversion   9 output   10 training   11 accuracy
-  130 interrupted
-"""
+_EPILOG = f"exit codes:\n{listed()}\n"
+_INTERRUPTED = 130
+_SAFE_PATH = "PYTHONSAFEPATH"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,42 +38,67 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Name the mistake and leave with exit code 2."""
-        self.exit(2, f"edgeblend: error: {_one_line(message)} (`{self.prog} --help` shows the usage)\n")
+        self.exit(2, f"edgeblend: error: {one_line(message)} (`{self.prog} --help` shows the usage)\n")
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        """Print as everything else here does; argparse itself passes over what cannot be written."""
+        write = show if file is sys.stdout else tell
+        write(message.removesuffix("\n"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    args = build_parser().parse_args(argv)
-    try:
-        code = int(args.command(args))
-        sys.stdout.flush()  # a reader that has gone shows here, not while Python shuts down
+    open_closed_streams()
+    args: argparse.Namespace | None = None
+    with _processes_import_nothing_from_here(), stopped_by_signals():
+        try:
+            args = _parse(argv)
+            code = int(args.command(args))
+            finish()
+            return code
+        except KeyboardInterrupt as stop:
+            tell(f"edgeblend: {stop if isinstance(stop, Stopped) else 'interrupted'}")
+            code = stop.exit_code if isinstance(stop, Stopped) else _INTERRUPTED
+        except BrokenPipeError:
+            code = READER_GONE  # there is nobody left to tell
+        except Exception as error:
+            code = _report(error, debug=args is not None and args.debug)
+        give_up_on_broken_streams()
         return code
-    except KeyboardInterrupt:
-        print("edgeblend: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Exception as error:
-        return _report(error, debug=args.debug)
+
+
+@contextmanager
+def _processes_import_nothing_from_here() -> Iterator[None]:
+    """Have Python processes that libraries start, such as those that load data, not look for modules here."""
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        return build_parser().parse_args(argv)
+    except SystemExit:
+        finish()  # what --help printed
+        raise
 
 
 def _report(error: Exception, *, debug: bool) -> int:
     """Print an error, as one line or as a traceback, and return its exit code."""
     if debug:
-        traceback.print_exc()
+        tell(traceback.format_exc().rstrip())
     elif isinstance(error, EdgeBlendError):
-        print(f"edgeblend: error: {_one_line(error)}", file=sys.stderr)
+        tell(f"edgeblend: error: {error}")
     else:
-        what = f"{type(error).__name__}: {_one_line(error)}"
-        print(f"edgeblend: unexpected failure: {what} (--debug shows where)", file=sys.stderr)
-    return error.exit_code if isinstance(error, EdgeBlendError) else 1
-
-
-def _one_line(message: object) -> str:
-    # Engines and operating systems put line breaks into theirs.
-    return " ".join(line.strip() for line in str(message).splitlines() if line.strip())
+        what = f"{type(error).__name__}: {one_line(error)}"
+        tell(f"edgeblend: unexpected failure: {what} (--debug shows where)")
+    return error.exit_code if isinstance(error, EdgeBlendError) else UNEXPECTED
 
 
 def build_parser() -> argparse.ArgumentParser:

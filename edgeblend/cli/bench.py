@@ -9,11 +9,13 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from edgeblend.cli.engine_options import add_engine_options
+from edgeblend.cli.output import show
 from edgeblend.cli.report import as_text, print_json
 from edgeblend.errors import OutputError
 
 if TYPE_CHECKING:
     from edgeblend.calibration.bench_report import BenchReport
+    from edgeblend.staging import Found
 
 _TEXT_WIDTH = 100
 _EPILOG = """\
@@ -69,12 +71,11 @@ def run(args: argparse.Namespace) -> int:
     import cv2
 
     from edgeblend.calibration.bench import bench
-    from edgeblend.cli.whole_file import check_file
+    from edgeblend.staging import check_file
 
     # What is wrong with a picture is said once, by us; this process is ours, so the level is, too.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    if args.html is not None:
-        check_file(args.html, overwrite=args.overwrite)
+    found = None if args.html is None else check_file(args.html, overwrite=args.overwrite)
     report = bench(
         args.bundles,
         args.images,
@@ -88,20 +89,20 @@ def run(args: argparse.Namespace) -> int:
         progress=sys.stderr.isatty(),
     )
     # The file comes first, whoever reads the rest; if it cannot be written, what was measured is not lost.
-    failure = _write(report, args.html)
+    failure = _write(report, args.html, found)
     _print(report, args, written=failure is None and args.html is not None)
     if failure is not None:
         raise failure
     return 0
 
 
-def _write(report: BenchReport, path: Path | None) -> OutputError | None:
+def _write(report: BenchReport, path: Path | None, found: Found | None) -> OutputError | None:
     from edgeblend.cli.bench_page import page
-    from edgeblend.cli.whole_file import write_atomically
+    from edgeblend.staging import write_atomically
 
     if path is not None:
         try:
-            write_atomically(path, as_text(page(report)).encode("utf-8"))
+            write_atomically(path, as_text(page(report)).encode("utf-8"), found=found)
         except OutputError as error:
             return error
     return None
@@ -115,13 +116,13 @@ def _print(report: BenchReport, args: argparse.Namespace, *, written: bool) -> N
         print_json(as_document(report))
         return
     for line in facts(report):
-        print(fill(as_text(line), _TEXT_WIDTH, subsequent_indent="  "))
+        show(fill(as_text(line), _TEXT_WIDTH, subsequent_indent="  "))
     for line in ("", *terminal_lines(report), ""):
-        print(as_text(line))
+        show(as_text(line))
     for line in explanations(report):
-        print(fill(line, _TEXT_WIDTH, subsequent_indent="  "))
+        show(fill(line, _TEXT_WIDTH, subsequent_indent="  "))
     if written:
-        print(f"\nwritten: {as_text(args.html)}")
+        show(f"\nwritten: {as_text(args.html)}")
 
 
 def _size(text: str) -> tuple[int, int]:

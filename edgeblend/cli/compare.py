@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
 from edgeblend.cli.engine_options import add_engine_options
+from edgeblend.cli.output import show
 from edgeblend.cli.report import as_text, print_json
 from edgeblend.errors import AccuracyError, InputError, OutputError
 
 if TYPE_CHECKING:
     from edgeblend.calibration.compare_report import CompareReport
+    from edgeblend.staging import Found
 
 _TEXT_WIDTH = 110
 _EPILOG = """\
@@ -73,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
     # What is wrong with a picture is said once, by us; this process is ours, so the level is, too.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    _check_output(args)
+    found = _check_output(args)
     report = compare(
         args.reference,
         args.candidates,
@@ -88,36 +91,42 @@ def run(args: argparse.Namespace) -> int:
         progress=sys.stderr.isatty(),
     )
     # Files come first, whoever reads the rest; if they cannot be written, what was measured is not lost.
-    written, failure = _write(report, args)
+    written, failure = _write(report, args, found)
     _print(report, args, written)
     if failure is not None:
         raise failure
     return 0 if report.ok else AccuracyError.exit_code
 
 
-def _check_output(args: argparse.Namespace) -> None:
-    from edgeblend.cli.whole_file import check_file
+def _check_output(args: argparse.Namespace) -> dict[Path, Found]:
+    """Refuse what cannot be written; returns what is there now of the files to make."""
+    from edgeblend.staging import check_file
 
     if args.pictures < 0:
         raise InputError(f"--pictures must be at least 0, got {args.pictures}")
-    for path in (args.markdown, args.html):
-        if path is not None:
-            check_file(path, overwrite=args.overwrite)
+    found = {
+        path: check_file(path, overwrite=args.overwrite)
+        for path in (args.markdown, args.html)
+        if path is not None
+    }
     if args.markdown is not None and args.html is not None and args.markdown.resolve() == args.html.resolve():
         raise OutputError(f"{args.html}: named for both --markdown and --html; choose two names")
+    return found
 
 
-def _write(report: CompareReport, args: argparse.Namespace) -> tuple[list[Path], OutputError | None]:
+def _write(
+    report: CompareReport, args: argparse.Namespace, found: Mapping[Path, Found]
+) -> tuple[list[Path], OutputError | None]:
     """Write the files that were asked for; returns those that are there, and what went wrong."""
     from edgeblend.cli.compare_page import page
     from edgeblend.cli.compare_text import markdown
-    from edgeblend.cli.whole_file import write_atomically
+    from edgeblend.staging import write_atomically
 
     written: list[Path] = []
     for path, render in ((args.markdown, markdown), (args.html, page)):
         if path is not None:
             try:
-                write_atomically(path, as_text(render(report)).encode("utf-8"))
+                write_atomically(path, as_text(render(report)).encode("utf-8"), found=found[path])
             except OutputError as error:
                 return written, error
             written.append(path)
@@ -132,11 +141,11 @@ def _print(report: CompareReport, args: argparse.Namespace, written: list[Path])
         print_json(as_document(report))
         return
     for line in (*facts(report), "", *terminal_lines(report)):
-        print(as_text(line))
-    print()
+        show(as_text(line))
+    show()
     for line in explanations(report):
-        print(fill(line, _TEXT_WIDTH, subsequent_indent="  "))
-    print()
-    print(as_text(verdict(report)))
+        show(fill(line, _TEXT_WIDTH, subsequent_indent="  "))
+    show()
+    show(as_text(verdict(report)))
     for path in written:
-        print(f"written: {as_text(path)}")
+        show(f"written: {as_text(path)}")

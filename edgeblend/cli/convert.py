@@ -7,11 +7,24 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeblend import paths
+from edgeblend.cli.notes import Notes
+from edgeblend.cli.output import show, tell
 from edgeblend.cli.report import human_bytes, print_json, print_rows
-from edgeblend.errors import InputError
 
 if TYPE_CHECKING:
     from edgeblend.bundle import Bundle
+
+_FOR_CHECKPOINTS = ("config", "precision", "input_size", "dynamic", "attention", "class_names")
+_FOR_ETHOS_U = (
+    "accelerator",
+    "system_config",
+    "memory_mode",
+    "vela_config",
+    "arena_cache_size",
+    "optimise",
+)
+"""Options of one of the two conversions, which mean nothing to the other; None or False if not given."""
 
 _EPILOG = """\
 examples:
@@ -50,7 +63,6 @@ def add_parser(
     parser.add_argument(
         "--precision",
         choices=("fp32", "fp16", "int8-dynamic"),
-        default="fp32",
         help="how weights are stored (default: fp32); int8-dynamic is for tflite",
     )
     size = parser.add_mutually_exclusive_group()
@@ -64,11 +76,12 @@ def add_parser(
     parser.add_argument(
         "--attention",
         choices=("sparse", "dense"),
-        default="sparse",
         help="compute attention at the detections (default), or everywhere in the graph",
     )
     parser.add_argument(
-        "--class-names", metavar="NAMES", help="comma-separated, or a text file with one name a line"
+        "--class-names",
+        metavar="NAMES",
+        help="comma-separated, or a file: one name per line, ID<TAB>NAME per line, or a COCO data set",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is already there")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -102,19 +115,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_usage(args: argparse.Namespace) -> None:
     """Leave with exit code 2 if options do not go together."""
-    for_checkpoints = ("config", "input_size", "dynamic", "class_names")
-    for_ethos_u = (
-        "accelerator",
-        "system_config",
-        "memory_mode",
-        "vela_config",
-        "arena_cache_size",
-        "optimise",
-    )
-    wrong = for_checkpoints if args.target == "ethos-u" else for_ethos_u
+    wrong = _FOR_CHECKPOINTS if args.target == "ethos-u" else _FOR_ETHOS_U
     for name in wrong:
-        if getattr(args, name):
-            args.usage_error(f"--{name.replace('_', '-')} is not for --target {args.target}")
+        if getattr(args, name) not in (None, False):
+            option = f"--{name.replace('_', '-')}"
+            args.usage_error(f"{option} has no effect on --target {args.target}; leave it out")
     if args.target != "ethos-u" and args.config is None:
         args.usage_error("the following arguments are required: --config")
 
@@ -143,9 +148,9 @@ def _compile(args: argparse.Namespace) -> int:
         print_json({"bundle": str(bundle.path), "bytes": size, "ethos_u": ethos_u_figures(report)})
         return 0
     print_rows([("bundle", f"{bundle.path} ({human_bytes(size)})")])
-    print()
+    show()
     for line in ethos_u_lines(report):
-        print(line)
+        show(line)
     return 0
 
 
@@ -157,10 +162,10 @@ def _convert(args: argparse.Namespace) -> int:
         args.out,
         config=args.config,
         target=args.target,
-        precision=args.precision,
+        precision=args.precision or "fp32",
         input_size=args.input_size,
         dynamic=args.dynamic,
-        attention=args.attention,
+        attention=args.attention or "sparse",
         class_names=_class_names(args.class_names),
         overwrite=args.overwrite,
         progress=_show_step,
@@ -171,15 +176,17 @@ def _convert(args: argparse.Namespace) -> int:
 
 def _show_step(step: str) -> None:
     if sys.stderr.isatty():
-        print(f"{step} ...", file=sys.stderr)
+        tell(f"{step} ...")
 
 
 def _print_result(bundle: Bundle, *, as_json: bool) -> None:
+    notes = Notes(bundle.manifest.notes)
     measured = bundle.manifest.verification
     size = sum(file.size for file in bundle.manifest.files)
     worst = max(measured.tensors, key=lambda error: error.max_error)
     if as_json:
-        print_json({"bundle": str(bundle.path), "bytes": size, "verification": measured})
+        report = {"bundle": str(bundle.path), "bytes": size, "verification": measured}
+        print_json({**report, "notes": notes.lines})
         return
     print_rows(
         [
@@ -203,17 +210,11 @@ def _size(text: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(f"expected HxW such as 512x736, got {text!r}") from None
 
 
-def _class_names(text: str | None) -> list[str] | None:
+def _class_names(text: str | None) -> list[str] | Path | None:
     if text is None:
         return None
     path = Path(text)
     # One name without a comma could be a class; with a folder or a suffix it was meant as a file.
-    if "," in text or not (path.is_file() or path.suffix or len(path.parts) > 1):
+    if "," in text or not (paths.is_file(path) or path.suffix or len(path.parts) > 1):
         return [name.strip() for name in text.split(",")]
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected class names, or a text file with one a line")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list of class names: {error}") from error
-    return [line.strip() for line in lines if line.strip()]
+    return path

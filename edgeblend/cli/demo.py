@@ -12,6 +12,8 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from edgeblend import paths
+from edgeblend.cli.output import show, tell
 from edgeblend.cli.report import aligned, print_json, print_rows
 from edgeblend.errors import EngineError, InputError
 
@@ -74,17 +76,17 @@ def run(args: argparse.Namespace) -> int:
 
     from edgeblend.cli.annotated_video import VideoFile
     from edgeblend.cli.demo_data import find_demo_data
-    from edgeblend.cli.staged_folder import check_folder, stage_folder
+    from edgeblend.staging import check_folder, stage_folder
 
     # What OpenCV cannot do is said once, by us; this process is ours, so the level is, too.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     # What can be refused is refused before anything is made.
-    check_folder(args.out, listing=REPORT, overwrite=args.overwrite)
+    found = check_folder(args.out, listing=REPORT, overwrite=args.overwrite)
     data = find_demo_data(args.data)
     _check_installed()
     dataset = _read_validation(data, args.pictures)
     video = VideoFile(data.video)
-    with stage_folder(args.out) as folder:
+    with stage_folder(args.out, found) as folder:
         report, document = _make(folder, data, dataset, video, args.out)
     if args.json:
         print_json({"out": str(args.out), **document})
@@ -131,7 +133,7 @@ class _Steps:
 
     def _say(self, line: str) -> None:
         if self.shown:
-            print(line, file=sys.stderr, flush=True)
+            tell(line)
 
 
 def _make(
@@ -146,9 +148,10 @@ def _make(
     steps = _Steps(total=4)
     with ExitStack() as stack:
         steps.begin("converting and quantizing the checkpoint")
-        candidates = [make(data, folder, steps.detail) for make in CANDIDATES]
-        for candidate in candidates:
-            stack.enter_context(candidate.segmenter)
+        candidates = []
+        for make in CANDIDATES:
+            candidates.append(make(data, folder, steps.detail))
+            stack.enter_context(candidates[-1].segmenter)
         steps.end("convert")
 
         named = ", ".join(f"{candidate.name} {candidate.precision}" for candidate in candidates)
@@ -178,7 +181,7 @@ def _write_report(report: DemoReport, folder: Path, out: Path) -> dict[str, Any]
     from edgeblend.cli.demo_report import as_document
 
     (folder / PAGE).write_text(page(report, folder, _next(report, out)), "utf-8")
-    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if paths.is_file(path)}
     document = {**as_document(report, folder), "files": sorted({REPORT, *files})}
     (folder / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
     return document
@@ -212,11 +215,11 @@ def _print(report: DemoReport, out: Path) -> None:
     from edgeblend.cli.demo_report import HEADINGS, explanations, table
 
     for line in aligned([HEADINGS, *table(report.measured)]):
-        print(line)
-    print()
+        show(line)
+    show()
     for line in explanations(report):
-        print(fill(line, _TEXT_WIDTH, subsequent_indent="  "))
-    print()
+        show(fill(line, _TEXT_WIDTH, subsequent_indent="  "))
+    show()
     print_rows(
         [
             ("look at", f"{out / PAGE} (in a browser)"),
@@ -225,7 +228,7 @@ def _print(report: DemoReport, out: Path) -> None:
             ("figures", str(out / REPORT)),
         ]
     )
-    print()
+    show()
     for what, command in _next(report, out):
-        print(f"{what}:")
-        print(f"  {command}")
+        show(f"{what}:")
+        show(f"  {command}")

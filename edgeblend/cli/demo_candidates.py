@@ -50,7 +50,7 @@ def torch_float32(data: DemoData, folder: Path, say: Say) -> Candidate:
     say("opening it in torch")
     network = build_network(load_config(data.config))
     load_weights(network, read_checkpoint(data.checkpoint), source=str(data.checkpoint))
-    segmenter = torch_segmenter(network, class_names=data.class_names)
+    segmenter = torch_segmenter(network, class_names=data.class_names, category_ids=data.category_ids)
     return Candidate("torch", "float32", segmenter, data.checkpoint.stat().st_size)
 
 
@@ -59,7 +59,12 @@ def openvino_float32(data: DemoData, folder: Path, say: Say) -> Candidate:
     import edgeblend
 
     bundle = edgeblend.convert(
-        data.checkpoint, folder / "bundle", config=data.config, class_names=data.class_names, progress=say
+        data.checkpoint,
+        folder / "bundle",
+        config=data.config,
+        class_names=data.class_names,
+        category_ids=data.category_ids,
+        progress=say,
     )
     size = sum(file.size for file in bundle.manifest.files)
     return Candidate("OpenVINO", "float32", edgeblend.Segmenter.load(bundle), size, bundle)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from edgeblend import paths
+from edgeblend.class_list import read_class_list
 from edgeblend.errors import InputError
 
 _PACKAGE = "edgeblend.demo_data"
@@ -19,6 +21,8 @@ class DemoData:
 
     folder: Path
     class_names: tuple[str, ...]
+    category_ids: tuple[int, ...] | None
+    """None where the list of classes has none."""
     shipped: bool
     """Whether they are edgeblend's own, of which more is known than of others."""
 
@@ -46,7 +50,7 @@ class DemoData:
     def recipe(self) -> Path | str:
         """How to quantize: the folder's own recipe, or the default."""
         own = self.folder / "int8.json"
-        return own if own.is_file() else "int8"
+        return own if paths.is_file(own) else "int8"
 
     @property
     def video(self) -> Path:
@@ -62,19 +66,23 @@ def find_demo_data(folder: Path | None = None) -> DemoData:
     """
     given = folder is not None
     folder = folder if folder is not None else _installed()
-    missing = [name for name in _FILES if not (folder / name).is_file()]
-    if not (folder / _FOLDER).is_dir():
+    missing = [name for name in _FILES if not paths.is_file(folder / name)]
+    if not paths.is_dir(folder / _FOLDER):
         missing.append(f"{_FOLDER}/")
     if missing:
-        what = f"{folder}: no such folder" if not folder.is_dir() else f"{folder}: lacks {', '.join(missing)}"
+        what = (
+            f"{folder}: no such folder"
+            if not paths.is_dir(folder)
+            else f"{folder}: lacks {', '.join(missing)}"
+        )
         next_step = (
             f"a demo's folder holds {', '.join(_FILES)} and {_FOLDER}/"
             if given
             else "install edgeblend again, or pass --data"
         )
         raise InputError(f"{what}; {next_step}")
-    names = (folder / "classes.txt").read_text(encoding="utf-8").splitlines()
-    return DemoData(folder, tuple(name.strip() for name in names if name.strip()), shipped=not given)
+    classes = read_class_list(folder / "classes.txt")
+    return DemoData(folder, classes.names, classes.category_ids, shipped=not given)
 
 
 def _installed() -> Path:

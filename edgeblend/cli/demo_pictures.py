@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from edgeblend.cli.annotated_video import Video, VideoFile, write_video
 from edgeblend.cli.overlay import draw
 from edgeblend.cli.stable_colours import StableColours
-from edgeblend.errors import OutputError
 from edgeblend.results import Instances
 
 if TYPE_CHECKING:
@@ -56,7 +55,6 @@ def draw_pictures(segmenter: Segmenter, images: Iterable[CocoImage], folder: Pat
 
     Raises:
         InputError: a picture cannot be read.
-        OutputError: one cannot be written.
     """
     from edgeblend.calibration.coco import read_picture
 
@@ -64,10 +62,7 @@ def draw_pictures(segmenter: Segmenter, images: Iterable[CocoImage], folder: Pat
         canvas, instances = _segment(segmenter, read_picture(image))
         file = folder / f"{image.path.stem}.jpg"
         _, data = cv2.imencode(".jpg", draw(canvas, instances), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-        try:
-            file.write_bytes(data.tobytes())
-        except OSError as error:
-            raise OutputError(f"{file}: cannot be written: {error}") from error
+        file.write_bytes(data.tobytes())
         found = tuple(zip(instances.names, instances.scores.tolist(), strict=True))
         yield Overlay(file, image.path.name, (canvas.shape[1], canvas.shape[0]), found)
 

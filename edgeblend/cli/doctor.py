@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import argparse
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict
 from typing import Any
 
 from edgeblend import __version__
 from edgeblend.calibration.machine import usable_cores
+from edgeblend.cli.output import show
 from edgeblend.cli.report import print_json, print_rows
+from edgeblend.cli.requirements import RequiredPackage, required_packages
 from edgeblend.runtime.backends.processor import processor_name
-
-_PACKAGES = (
-    "numpy",
-    "opencv-python-headless",
-    "msgspec",
-    "safetensors",
-    "torch",
-    "pyyaml",
-    "faster-coco-eval",
-    "supervision",
-)
 
 
 def add_parser(
@@ -32,7 +23,7 @@ def add_parser(
         "doctor",
         parents=[common],
         help="show the engines, devices and versions of this machine",
-        description="Show which engines, devices and package versions this machine has.",
+        description="Show which engines, devices and package versions this machine has, and needs.",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.set_defaults(command=run)
@@ -46,14 +37,14 @@ def run(args: argparse.Namespace) -> int:
         return 0
     machine = report["machine"]
     print_rows([(key, str(value)) for key, value in machine.items()])
-    print("\npackages")
-    print_rows([(name, found or "not installed") for name, found in report["packages"].items()], indent=2)
-    print("\nengines")
+    show("\npackages")
+    print_rows([(found.name, _state(found)) for found in required_packages()], indent=2)
+    show("\nengines")
     for name, engine in report["engines"].items():
         if "error" in engine:
-            print(f"  {name}: {engine['error']}")
+            show(f"  {name}: {engine['error']}")
             continue
-        print(f"  {name} {engine['version']}")
+        show(f"  {name} {engine['version']}")
         print_rows(
             [
                 (device["device"], f"{device['name']} ({', '.join(device['precisions'])})")
@@ -66,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 def diagnose() -> dict[str, Any]:
     """Return the machine, the packages and the engines; what is missing says how to get it."""
+    required = required_packages()
     return {
         "machine": {
             "edgeblend": __version__,
@@ -74,7 +66,8 @@ def diagnose() -> dict[str, Any]:
             "processor": processor_name(),
             "cpus": usable_cores(),
         },
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {found.name: found.installed for found in required},
+        "requirements": {found.name: asdict(found) for found in required},
         "engines": {name: _engine(name) for name in _engine_names()},
     }
 
@@ -86,8 +79,6 @@ def _engine_names() -> tuple[str, ...]:
 
 
 def _engine(name: str) -> dict[str, Any]:
-    from dataclasses import asdict
-
     from edgeblend.errors import EngineError
     from edgeblend.runtime.backends.registry import load_backend
 
@@ -99,8 +90,11 @@ def _engine(name: str) -> dict[str, Any]:
         return {"error": f"fails: {type(error).__name__}: {' '.join(str(error).split())}"}
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def _state(package: RequiredPackage) -> str:
+    """Return what is there of a package, and what is wrong with it."""
+    if package.installed is None:
+        extras = ", ".join(package.extras)
+        return f"not installed, for {extras}" if extras else "not installed"
+    if package.satisfied is False:
+        return f"{package.installed}, but edgeblend needs {package.needs}"
+    return f"{package.installed} ({package.needs})" if package.needs else package.installed

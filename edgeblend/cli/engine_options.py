@@ -11,7 +11,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     group.add_argument(
         "--device",
         default="CPU",
-        help="such as CPU, GPU, NPU, CUDA, or the path of a TFLite delegate (default: CPU)",
+        help="such as CPU, GPU, NPU, AUTO:GPU,CPU, CUDA, or the path of a TFLite delegate (default: CPU)",
     )
     group.add_argument(
         "--precision",
@@ -19,5 +19,5 @@ def add_engine_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         default="f32",
         help="what graphs are computed in; 'engine' leaves it to the engine (default: f32)",
     )
-    group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the engine's choice)")
+    group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one per core)")
     return group

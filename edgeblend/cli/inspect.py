@@ -6,13 +6,18 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeblend.bundle import Bundle, is_zipped_bundle
+from edgeblend import paths
+from edgeblend.bundle import Bundle
+from edgeblend.cli.exit_codes import FINDING
 from edgeblend.cli.figures import counted
+from edgeblend.cli.notes import Notes
+from edgeblend.cli.output import show
 from edgeblend.cli.report import human_bytes, print_json, print_rows
 from edgeblend.errors import EngineError, InputError
+from edgeblend.zipped import is_zipped_bundle
 
 if TYPE_CHECKING:
-    from edgeblend.manifest import GraphSpec
+    from edgeblend.manifest import GraphSpec, Manifest
 
 
 def add_parser(
@@ -27,7 +32,9 @@ def add_parser(
     )
     parser.add_argument("path", type=Path, help="bundle (folder or .zip), or checkpoint (.pth, .safetensors)")
     parser.add_argument(
-        "--lint", choices=("npu",), help="also look for what an Intel NPU would refuse of an openvino bundle"
+        "--lint",
+        choices=("npu",),
+        help="look for what an Intel NPU would refuse of an openvino bundle (exit code 12 if something)",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.set_defaults(command=run)
@@ -36,37 +43,49 @@ def add_parser(
 def run(args: argparse.Namespace) -> int:
     """Tell a bundle from a checkpoint and show it."""
     path: Path = args.path
-    if not path.exists():
+    if not paths.exists(path):
         raise InputError(f"{path}: no such file or folder")
-    if path.is_dir() or path.suffix == ".zip" or is_zipped_bundle(path):
-        bundle = Bundle.load(path)
+    if paths.is_dir(path) or path.suffix == ".zip" or is_zipped_bundle(path):
+        bundle = _read_bundle(path)
         if args.lint is not None:
             return _lint(bundle, as_json=args.json)
         _show_bundle(bundle, as_json=args.json)
+    elif args.lint is not None:
+        raise InputError(f"{path}: --lint looks through bundles, this is none; convert the checkpoint first")
     else:
         _show_checkpoint(path, as_json=args.json)
     return 0
 
 
+def _read_bundle(path: Path) -> Bundle:
+    """Read a bundle with every check that needs no engine."""
+    from edgeblend.runtime.attention import load_attention
+
+    bundle = Bundle.load(path)
+    if bundle.manifest.attention.file is not None:
+        load_attention(bundle.file(bundle.manifest.attention.file), bundle.manifest.blend)
+    return bundle
+
+
 def _lint(bundle: Bundle, *, as_json: bool) -> int:
-    """Show what an Intel NPU would refuse; exit code 1 if there is something."""
+    """Show what an Intel NPU would refuse; an exit code of its own if there is something."""
     import edgeblend
 
     lint = edgeblend.lint_for_npu(bundle)
     if as_json:
         print_json({"path": str(bundle.path), "refused": lint.refused, "lint": lint})
-        return int(lint.refused)
+        return FINDING if lint.refused else 0
     for part, operations in lint.operations.items():
-        print(
+        show(
             f"{part}: {counted(sum(operations.values()), 'operation')} of {counted(len(operations), 'type')}"
         )
     for finding in lint.findings:
-        print(f"{finding.severity}: {finding.graph} {finding.operation} {finding.name}: {finding.reason}")
+        show(f"{finding.severity}: {finding.graph} {finding.operation} {finding.name}: {finding.reason}")
     if not lint.findings:
-        print("nothing that an Intel NPU is known to refuse")
+        show("nothing that an Intel NPU is known to refuse")
     for note in lint.notes:
-        print(f"note: {note}")
-    return int(lint.refused)
+        show(f"note: {note}")
+    return FINDING if lint.refused else 0
 
 
 def _show_bundle(bundle: Bundle, *, as_json: bool) -> None:
@@ -90,6 +109,8 @@ def _show_bundle(bundle: Bundle, *, as_json: bool) -> None:
             ("target", manifest.target),
             ("canvas", canvas),
             ("classes", _class_summary(manifest.things, manifest.stuff)),
+            *_category_ids(manifest),
+            *(("assumed", note) for note in manifest.notes),
             (
                 "levels",
                 ", ".join(f"{level.name} (stride {level.stride})" for level in manifest.decode.levels),
@@ -108,7 +129,7 @@ def _show_bundle(bundle: Bundle, *, as_json: bool) -> None:
     if manifest.quantization is not None:
         from edgeblend.cli.quantize import quantization_rows
 
-        print("\nquantized")
+        show("\nquantized")
         print_rows(quantization_rows(manifest.quantization), indent=2)
     for part, graph in manifest.graphs.items():
         _show_graph(part, graph)
@@ -120,9 +141,18 @@ def _class_summary(things: tuple[str, ...], stuff: tuple[str, ...]) -> str:
     return f"{len(things)} ({shown}){more}"
 
 
+def _category_ids(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return a row with the category ids, unless they are 1 to the number of classes."""
+    ids = manifest.category_ids
+    if ids == tuple(range(1, len(ids) + 1)):
+        return []
+    shown = ", ".join(map(str, ids[:5])) + (", ..." if len(ids) > 5 else "")
+    return [("category ids", shown)]
+
+
 def _show_graph(part: str, graph: GraphSpec) -> None:
     size = human_bytes(sum(file.size for file in graph.files))
-    print(f"\n{part}: {graph.format}, weights {graph.precision}, {size}")
+    show(f"\n{part}: {graph.format}, weights {graph.precision}, {size}")
     tensors = [(f"in   {spec.name}", f"{spec.layout} {spec.dtype}") for spec in graph.inputs]
     tensors += [(f"out  {spec.name}", f"{spec.layout} {spec.dtype}") for spec in graph.outputs]
     print_rows(tensors, indent=2)
@@ -144,6 +174,7 @@ def _show_checkpoint(path: Path, *, as_json: bool) -> None:
         "parameters": sum(tensor.numel() for tensor in state.values()),
         "configs": list(configs),
         "tensors": {name: list(tensor.shape) for name, tensor in state.items()},
+        "notes": Notes(state.notes).lines,
     }
     if as_json:
         print_json(report)

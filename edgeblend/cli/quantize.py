@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeblend.cli.output import show, tell
 from edgeblend.cli.report import as_text, human_bytes, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     import cv2
 
     from edgeblend.calibration.sampling import sample_frames
+    from edgeblend.cli.notes import Notes
     from edgeblend.converters.quantize.quantize import quantize
     from edgeblend.converters.quantize.request import check_request
 
@@ -92,8 +94,7 @@ def run(args: argparse.Namespace) -> int:
     with sample_frames(
         args.calibration, count=args.frames, seed=args.seed, every=args.every, progress=shown
     ) as frames:
-        for note in frames.notes:
-            print(f"edgeblend: note: {as_text(note)}", file=sys.stderr)
+        notes = Notes(frames.notes)
         bundle = quantize(
             args.bundle,
             args.out,
@@ -104,12 +105,14 @@ def run(args: argparse.Namespace) -> int:
             annotations=args.annotations,
             overwrite=args.overwrite,
             progress=show_step,
+            report=notes.add,
         )
     made = bundle.manifest.quantization
     assert made is not None
     if args.json:
         size = sum(file.size for file in bundle.manifest.files)
-        print_json({"bundle": as_text(bundle.path), "bytes": size, "quantization": made})
+        report = {"bundle": as_text(bundle.path), "bytes": size, "quantization": made}
+        print_json({**report, "notes": notes.lines})
     else:
         _print(bundle, made, args)
     return 0
@@ -118,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
 def show_step(step: str) -> None:
     """Say on a terminal what happens now."""
     if sys.stderr.isatty():
-        print(f"{step} ...", file=sys.stderr)
+        tell(f"{step} ...")
 
 
 def quantization_rows(made: QuantizationSpec) -> list[tuple[str, str]]:
@@ -159,10 +162,10 @@ def _print(bundle: Bundle, made: QuantizationSpec, args: argparse.Namespace) -> 
     size = human_bytes(sum(file.size for file in bundle.manifest.files))
     print_rows([("bundle", f"{as_text(bundle.path)} ({size})"), *quantization_rows(made)])
     if made.search is not None:
-        print("\nwhat the search tried")
+        show("\nwhat the search tried")
         print_rows(_steps(made.search), indent=2)
     images = args.images or "PICTURES"
-    print(as_text(f"\nnext: edgeblend compare {args.bundle} {bundle.path} --images {images}"))
+    show(as_text(f"\nnext: edgeblend compare {args.bundle} {bundle.path} --images {images}"))
 
 
 def _steps(search: SearchSpec) -> Iterator[tuple[str, str]]:

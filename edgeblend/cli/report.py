@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from edgeblend.cli.output import show
+
+_NOT_ASCII = re.compile("[^\x00-\x7e]+")
+_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+
 
 def print_json(report: Mapping[str, Any]) -> None:
     """Write a report to standard output as indented JSON."""
+    show(json_text(report))
+
+
+def json_text(value: object) -> str:
+    """Return anything as indented JSON that a terminal takes, and the encoding of standard output.
+
+    What either would not take is written as JSON's own escapes, which read back as the same text.
+    """
     import msgspec
 
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
+    text = msgspec.json.format(msgspec.json.encode(_encodable(msgspec.to_builtins(value))), indent=2).decode()
+    takes_all = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return (_CONTROLS if takes_all else _NOT_ASCII).sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def _encodable(value: Any) -> Any:  # noqa: ANN401
+    """Return what JSON is made of with names that are no text, see :func:`as_text`, as text."""
+    if isinstance(value, str):
+        return as_text(value)
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(item) for item in value]
+    return value
 
 
 def print_rows(rows: Iterable[tuple[str, str]], *, indent: int = 0) -> None:
@@ -19,7 +47,7 @@ def print_rows(rows: Iterable[tuple[str, str]], *, indent: int = 0) -> None:
     listed = list(rows)
     width = max((len(label) for label, _ in listed), default=0)
     for label, value in listed:
-        print(f"{' ' * indent}{label:<{width}}  {value}".rstrip())
+        show(f"{' ' * indent}{label:<{width}}  {value}".rstrip())
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

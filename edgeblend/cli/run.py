@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeblend import __version__
 from edgeblend.cli.engine_options import add_engine_options
-from edgeblend.cli.report import as_text, print_json
-from edgeblend.cli.whole_file import write_atomically
-from edgeblend.errors import InputError, OutputError
+from edgeblend.cli.output import show_above_bars, tell
+from edgeblend.cli.report import as_text
+from edgeblend.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgeblend.bundle import Bundle
+    from edgeblend.cli.run_journal import Header
+    from edgeblend.cli.run_results import RunResults
     from edgeblend.results import Instances
     from edgeblend.runtime.segmenter import Segmenter
 
-INSTANCES_FILE = "instances.json"
 _JPEG_LIMIT = 65500
 
 _EPILOG = """\
-writes OUT/instances.json (COCO: images, categories, annotations with scores) and
-OUT/overlays/*.jpg. A picture that cannot be read is reported and left out; the exit code is then 3.
+writes OUT/instances.json (COCO: images, categories, annotations with scores), OUT/overlays/*.jpg, and
+OUT/instances.jsonl as it goes: a line per picture, from which --resume goes on after an interruption or
+a power cut. A picture that cannot be read is reported and left out; the exit code is then 3.
 
 example:
   edgeblend run r50 pictures/ --out results
@@ -48,7 +51,13 @@ def add_parser(
     parser.add_argument("bundle", type=Path, help="folder or .zip made by `edgeblend convert`")
     parser.add_argument("pictures", nargs="+", help="picture, folder, or quoted glob")
     parser.add_argument("--out", "-o", required=True, type=Path, help="folder to make for the results")
-    parser.add_argument("--overwrite", action="store_true", help="write into a folder that has files in it")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--overwrite", action="store_true", help="replace what an earlier run wrote into OUT")
+    again.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in OUT; bundle, pictures and options are as before",
+    )
     parser.add_argument("--no-overlays", action="store_true", help="write only the COCO JSON")
     parser.add_argument("--json", action="store_true", help="print a report as JSON")
     parser.add_argument("--score-threshold", type=float, metavar="S", help="report scores of at least this")
@@ -82,86 +91,149 @@ def _properties(given: Sequence[str]) -> dict[str, str]:
     return properties
 
 
-@dataclass(slots=True)
-class _Results:
-    """What has been segmented so far."""
-
-    images: list[dict[str, Any]] = field(default_factory=list)
-    annotations: list[dict[str, Any]] = field(default_factory=list)
-    pictures: list[dict[str, Any]] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-
-
 def run(args: argparse.Namespace) -> int:
     """Segment the pictures and write what was found."""
     import cv2
 
-    from edgeblend.calibration.sources import find_images
-    from edgeblend.runtime.segmenter import Segmenter
+    from edgeblend.bundle import Bundle
+    from edgeblend.calibration.sources import look_for_images
+    from edgeblend.cli.notes import Notes
+    from edgeblend.cli.run_folder import check_out
+    from edgeblend.cli.run_results import RunResults
 
     # What is wrong with a picture is said once, by us; this process is ours, so the level is, too.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    paths = list(dict.fromkeys(path for pattern in args.pictures for path in find_images(pattern)))
-    _check_folder(args.out, overwrite=args.overwrite)
+    found = [look_for_images(pattern) for pattern in args.pictures]
+    paths = list(dict.fromkeys(path for each in found for path in each.paths))
+    check_out(args.out, overwrite=args.overwrite, resume=args.resume)
+    notes = Notes(note for each in found for note in each.notes)
+    properties = _properties(args.property)
+    bundle = Bundle.load(args.bundle)
+    header = _header(bundle, paths, properties, args)
+    results = RunResults(args.out, header, overlays=not args.no_overlays, overwrite=args.overwrite)
+    try:
+        if args.resume:
+            results.resume(paths)
+            _say_where(results, paths, args.out)
+        info = results.end.info if results.end else _segment(bundle, paths, properties, results, args)
+        if args.json:
+            from edgeblend.cli.run_report import print_report
+
+            print_report(args.out, info, results, notes.lines)
+    finally:
+        results.close()
+    if results.failures:
+        tell(f"edgeblend: {results.failures} of {len(paths)} pictures failed")
+        return InputError.exit_code
+    return 0
+
+
+def _header(
+    bundle: Bundle, paths: Sequence[Path], properties: dict[str, str], args: argparse.Namespace
+) -> Header:
+    """Return what results depend on. Threads and where compiled graphs are kept are not part of it."""
+    import hashlib
+
+    from edgeblend.cli.run_journal import Header
+    from edgeblend.cli.run_results import digest_names
+    from edgeblend.manifest import encode_manifest
+
+    return Header(
+        edgeblend=__version__,
+        bundle=hashlib.sha256(encode_manifest(bundle.manifest)).hexdigest(),
+        options={
+            "backend": args.backend,
+            "device": as_text(args.device),
+            "precision": args.precision,
+            "property": {as_text(name): as_text(value) for name, value in properties.items()},
+            "score-threshold": args.score_threshold,
+            "paste": args.paste,
+            "overlays": not args.no_overlays,
+        },
+        pictures=len(paths),
+        pictures_sha256=digest_names(paths),
+    )
+
+
+def _say_where(results: RunResults, paths: Sequence[Path], out: Path) -> None:
+    if results.end is not None:
+        tell(f"edgeblend: {as_text(out)}: this run is complete, all {len(paths)} pictures are done")
+    elif results.done:
+        tell(f"edgeblend: going on after {results.done} of {len(paths)} pictures")
+
+
+def _segment(
+    bundle: Bundle,
+    paths: Sequence[Path],
+    properties: dict[str, str],
+    results: RunResults,
+    args: argparse.Namespace,
+) -> dict[str, Any]:
+    """Segment what is left to do, and return what ran where."""
+    from edgeblend.runtime.segmenter import Segmenter
+
     segmenter = Segmenter.load(
-        args.bundle,
+        bundle,
         backend=args.backend,
         device=args.device,
         precision=args.precision,
         threads=args.threads,
         cache_dir=args.cache_dir,
-        properties=_properties(args.property),
+        properties=properties,
         score_threshold=args.score_threshold,
         paste=args.paste,
     )
-    results = _Results()
     with segmenter:
-        _make_folder(args.out if args.no_overlays else args.out / "overlays")
+        info = asdict(segmenter.info)
+        info["bundle"] = as_text(info["bundle"])
         try:
             _segment_all(segmenter, paths, results, args)
         finally:
             # Also after an interruption: what was segmented is not lost.
-            _write_coco(args.out, results, segmenter.class_names)
-        if args.json:
-            print_json(
-                {
-                    "out": str(args.out),
-                    "info": asdict(segmenter.info),
-                    "pictures": results.pictures,
-                    "failures": results.failures,
-                }
-            )
-    if results.failures:
-        print(f"edgeblend: {len(results.failures)} of {len(paths)} pictures failed", file=sys.stderr)
-        return InputError.exit_code
-    return 0
+            results.write_coco(_categories(segmenter))
+    results.finish(info)
+    return info
 
 
 def _segment_all(
-    segmenter: Segmenter, paths: list[Path], results: _Results, args: argparse.Namespace
+    segmenter: Segmenter, paths: Sequence[Path], results: RunResults, args: argparse.Namespace
 ) -> None:
     from tqdm import tqdm
 
-    from edgeblend.runtime.images import read_image
+    from edgeblend.cli.run_folder import overlay_names
 
-    names = _overlay_names(paths)
+    left = list(zip(paths, overlay_names(paths), strict=True))[results.done :]
     # disable=None: the bar shows on a terminal and is quiet in a pipe.
-    for path in tqdm(paths, unit="picture", disable=None if len(paths) > 1 else True):
+    hidden = None if len(paths) > 1 else True
+    for path, name in tqdm(left, initial=results.done, total=len(paths), unit="picture", disable=hidden):
         try:
-            frame = read_image(path)
-            if not args.no_overlays:
-                _check_overlay(path, frame)
-            instances = segmenter(frame)
+            instances, overlay = _segment_one(segmenter, path, overlay=not args.no_overlays)
         except InputError as error:
-            results.failures.append(as_text(error))
-            print(f"edgeblend: error: {as_text(error)}", file=sys.stderr)
+            results.add_failure(as_text(path), as_text(error))
+            tell(f"edgeblend: error: {as_text(error)}")
             continue
-        if not args.no_overlays:
-            _write_overlay(args.out / "overlays" / names[path], frame, instances)
-        _add_result(results, path, instances)
+        results.add_picture(
+            as_text(path),
+            instances.frame_size,
+            instances.to_coco(results.next_image),
+            timings_ms=dict(instances.timings_ms),
+            overlay=None if overlay is None else (name, overlay),
+        )
         if not args.json:
             total = sum(instances.timings_ms.values())
-            tqdm.write(f"{as_text(path)}: {_summary(instances)} in {total:.0f} ms")  # above the bar
+            show_above_bars(f"{as_text(path)}: {_summary(instances)} in {total:.0f} ms")
+
+
+def _segment_one(segmenter: Segmenter, path: Path, *, overlay: bool) -> tuple[Instances, bytes | None]:
+    """Return what is in a picture, and a JPEG that shows it if wanted."""
+    from edgeblend.runtime.images import read_image
+
+    frame = read_image(path)
+    if not overlay:
+        return segmenter(frame), None
+    _check_overlay(path, frame)
+    instances = segmenter(frame)
+    return instances, _encode_overlay(frame, instances)
 
 
 def _summary(instances: Instances) -> str:
@@ -173,45 +245,6 @@ def _summary(instances: Instances) -> str:
     return f"{len(instances)} instance{'s' if len(instances) > 1 else ''} ({listed})"
 
 
-def _add_result(results: _Results, path: Path, instances: Instances) -> None:
-    image_id = len(results.images) + 1
-    height, width = instances.frame_size
-    results.images.append({"id": image_id, "file_name": as_text(path), "height": height, "width": width})
-    for annotation in instances.to_coco(image_id):
-        results.annotations.append({"id": len(results.annotations) + 1, "iscrowd": 0, **annotation})
-    results.pictures.append(
-        {"file": as_text(path), "instances": len(instances), "timings_ms": dict(instances.timings_ms)}
-    )
-
-
-def _overlay_names(paths: list[Path]) -> dict[Path, str]:
-    """Return a file name for each picture's overlay; equal stems get a number."""
-    names: dict[Path, str] = {}
-    used: set[str] = set()
-    for path in paths:
-        name, number = f"{path.stem}.jpg", 1
-        while name.lower() in used:
-            number += 1
-            name = f"{path.stem}-{number}.jpg"
-        used.add(name.lower())
-        names[path] = name
-    return names
-
-
-def _check_folder(out: Path, *, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: is a file; the results need a folder")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise OutputError(f"{out}: already has files in it; choose another folder, or pass --overwrite")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error}") from error
-
-
 def _check_overlay(path: Path, frame: NDArray[np.uint8]) -> None:
     height, width = frame.shape[:2]
     if max(height, width) > _JPEG_LIMIT:
@@ -221,23 +254,17 @@ def _check_overlay(path: Path, frame: NDArray[np.uint8]) -> None:
         )
 
 
-def _write_overlay(path: Path, frame: NDArray[np.uint8], instances: Instances) -> None:
+def _encode_overlay(frame: NDArray[np.uint8], instances: Instances) -> bytes:
     import cv2
 
     from edgeblend.cli.overlay import draw
 
     _, data = cv2.imencode(".jpg", draw(frame, instances), [cv2.IMWRITE_JPEG_QUALITY, 92])
-    write_atomically(path, data.tobytes())
+    return data.tobytes()
 
 
-def _write_coco(out: Path, results: _Results, class_names: tuple[str, ...]) -> None:
-    import msgspec
-
-    from edgeblend.classes import category_ids
-
-    categories = [
+def _categories(segmenter: Segmenter) -> list[dict[str, Any]]:
+    return [
         {"id": category, "name": name}
-        for category, name in zip(category_ids(class_names), class_names, strict=True)
+        for category, name in zip(segmenter.category_ids, segmenter.class_names, strict=True)
     ]
-    document = {"images": results.images, "categories": categories, "annotations": results.annotations}
-    write_atomically(out / INSTANCES_FILE, msgspec.json.encode(document))

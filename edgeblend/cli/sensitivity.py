@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeblend.cli.output import show
 from edgeblend.cli.quantize import add_calibration, show_step
 from edgeblend.cli.report import aligned, as_text, print_json
 
@@ -60,14 +61,14 @@ def run(args: argparse.Namespace) -> int:
 
     from edgeblend.bundle import Bundle
     from edgeblend.calibration.sampling import sample_frames
-    from edgeblend.cli.whole_file import check_file, write_atomically
+    from edgeblend.cli.notes import Notes
     from edgeblend.converters.quantize.recipe_files import load_recipe
     from edgeblend.converters.quantize.request import check_source
     from edgeblend.converters.quantize.sensitivity import measure_sensitivity
+    from edgeblend.staging import check_file, write_atomically
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    if args.html is not None:
-        check_file(args.html, overwrite=args.overwrite)
+    found = None if args.html is None else check_file(args.html, overwrite=args.overwrite)
     bundle = Bundle.load(args.bundle)
     load_recipe(args.recipe, bundle.manifest.target)  # what is wrong is said before frames are chosen
     check_source(bundle)
@@ -78,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         every=args.every,
         progress=sys.stderr.isatty(),
     ) as frames:
+        notes = Notes(frames.notes)
         layers = measure_sensitivity(
             bundle,
             calibration=frames,
@@ -86,16 +88,18 @@ def run(args: argparse.Namespace) -> int:
             images=args.images,
             annotations=args.annotations,
             progress=show_step,
+            report=notes.add,
         )
     if args.html is not None:
-        write_atomically(args.html, as_text(_page(layers, args)).encode("utf-8"))
+        write_atomically(args.html, as_text(_page(layers, args)).encode("utf-8"), found=found)
     if args.json:
-        print_json({"bundle": as_text(args.bundle), "layers": [_record(layer) for layer in layers]})
+        report = {"bundle": as_text(args.bundle), "layers": [_record(layer) for layer in layers]}
+        print_json({**report, "notes": notes.lines})
         return 0
     for line in aligned(_table(layers)):
-        print(line)
+        show(line)
     if args.html is not None:
-        print(f"\nwritten: {as_text(args.html)}")
+        show(f"\nwritten: {as_text(args.html)}")
     return 0
 
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeblend import paths
+from edgeblend.cli.output import tell
 from edgeblend.cli.report import print_json, print_rows
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def add_parser(
     )
     _add_options(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.set_defaults(command=run)
+    parser.set_defaults(command=run, usage_error=parser.error)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -88,20 +90,33 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--no-flip", action="store_true", help="do not mirror pictures, for text and the like")
     group.add_argument(
-        "--evaluate-every", type=int, default=1, help="epochs between evaluations (default: 1)"
+        "--evaluate-every",
+        type=int,
+        metavar="N",
+        help="epochs between evaluations on --validation (default: 1)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, saying every epoch how it goes, and print what came out."""
+    _check_usage(args)
     try:
         result = _train(args)
     except KeyboardInterrupt:
-        if (args.out / "last.pt").is_file():
+        if paths.is_file(args.out / "last.pt"):
             _say(f"{args.out} holds the last whole epoch; the same command with --resume goes on after it")
         raise
     _print_result(result, args)
     return 0
+
+
+def _check_usage(args: argparse.Namespace) -> None:
+    """Leave with exit code 2 if an option would have no effect."""
+    for name in ("validation_images", "evaluate_every"):
+        if args.validation is None and getattr(args, name) is not None:
+            args.usage_error(
+                f"--{name.replace('_', '-')} has no effect without --validation; give both or neither"
+            )
 
 
 def _train(args: argparse.Namespace) -> TrainingResult:
@@ -118,7 +133,7 @@ def _train(args: argparse.Namespace) -> TrainingResult:
         device=args.device,
         workers=args.workers,
         seed=args.seed,
-        evaluate_every=args.evaluate_every,
+        evaluate_every=1 if args.evaluate_every is None else args.evaluate_every,
         augmentation=edgeblend.Augmentation(flip=not args.no_flip, scales=(args.scales[0], args.scales[1])),
     )
     data = read_coco(args.dataset, args.images)
@@ -139,7 +154,7 @@ def _train(args: argparse.Namespace) -> TrainingResult:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    tell(line)
 
 
 def _print_result(result: TrainingResult, args: argparse.Namespace) -> None:
@@ -152,6 +167,7 @@ def _print_result(result: TrainingResult, args: argparse.Namespace) -> None:
                 "epoch": result.epoch,
                 "accuracy": None if result.accuracy is None else _numbers(result.accuracy),
                 "log": list(result.log),
+                "notes": list(result.notes),
             }
         )
         return

@@ -80,16 +80,28 @@ def decode(rle: Rle) -> NDArray[np.bool_]:
         InputError: the counts are damaged or do not add up to the size.
     """
     height, width = rle["size"]
-    counts = _counts(rle)
-    if counts.sum() != height * width or (counts < 0).any():
-        raise InputError(f"expected run lengths of {height * width} pixels in all, got {counts.sum()}")
+    counts = _checked_counts(rle)
     values = np.arange(len(counts)) % 2 == 1
     return np.ascontiguousarray(np.repeat(values, counts).reshape(width, height).T)
 
 
 def area(rle: Rle) -> int:
-    """Return the number of pixels that are on."""
-    return int(_counts(rle)[1::2].sum())
+    """Return the number of pixels that are on.
+
+    Raises:
+        InputError: the counts are damaged or do not add up to the size.
+    """
+    return int(_checked_counts(rle)[1::2].sum())
+
+
+def _checked_counts(rle: Rle) -> NDArray[np.int64]:
+    """Return run lengths that add up to the size."""
+    counts = _counts(rle)
+    pixels = rle["size"][0] * rle["size"][1]
+    # Each alone, too, since a sum of long ones passes 64 bits and begins anew.
+    if counts.sum() != pixels or counts.min(initial=0) < 0 or counts.max(initial=0) > pixels:
+        raise InputError(f"expected run lengths of {pixels} pixels in all, got {counts.sum()}")
+    return counts
 
 
 def _runs(mask: NDArray[np.bool_], top: int, left: int, frame_size: tuple[int, int]) -> NDArray[np.int64]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
+from typing import Final
 
 from edgeblend.errors import ConfigError
 from edgeblend.model.config_build import build_config
 from edgeblend.model.config_file import Setting, read_settings
 from edgeblend.model.config_keys import check_settings
 from edgeblend.model.config_schema import ModelConfig
+from edgeblend.paths import is_dir, is_file
 from edgeblend.spec import BlendSpec, DecodeSpec, LevelSpec, PanopticSpec
 
 __all__ = [
@@ -49,7 +51,7 @@ OWN: tuple[str, ...] = ("Lite0_320",)
 
 NAMED = PUBLISHED + OWN
 
-BASIS_STRIDE = 4
+BASIS_STRIDE: Final = 4
 """Network pixels a cell of the bases; the only pooler scale that is supported is one over it."""
 
 _FOLDER = Path(__file__).parent / "configs"
@@ -78,16 +80,16 @@ def named_settings(name_or_path: str | Path) -> dict[str, Setting]:
 def _find(name_or_path: str | Path) -> tuple[Path, str]:
     """The file of a config, and what it is called."""
     path = Path(name_or_path)
-    if path.is_file():
+    if is_file(path):
         return path, path.stem
     name = str(name_or_path)
     if name in NAMED:
         return _FOLDER / f"{name}.yaml", name
-    if path.is_dir():
+    if is_dir(path):
         raise ConfigError(f"The config {name} is a folder; expected a YAML file or a known name.")
-    near = difflib.get_close_matches(name.removesuffix(".yaml"), NAMED, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name[:100].removesuffix(".yaml"), NAMED, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(NAMED)}."
-    raise ConfigError(f"The config {name!r} is neither a file nor a known name; {hint}")
+    raise ConfigError(f"The config {name[:300]!r} is neither a file nor a known name; {hint}")
 
 
 def decode_spec(config: ModelConfig) -> DecodeSpec:

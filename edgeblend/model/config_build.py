@@ -66,17 +66,22 @@ def _resnet(model: Mapping[str, Any]) -> ResNetConfig:
         stride_in_1x1=model["RESNETS.STRIDE_IN_1X1"],
         deform_stages=model["RESNETS.DEFORM_ON_PER_STAGE"],
         deform_interval=model["RESNETS.DEFORM_INTERVAL"],
-        freeze_at=model["BACKBONE.FREEZE_AT"],
+        freeze_at=_freeze_at(model),
     )
+
+
+def _freeze_at(model: Mapping[str, Any]) -> int:
+    """-1, as published, freezes nothing, like 0."""
+    return max(0, int(model["BACKBONE.FREEZE_AT"]))
 
 
 BACKBONES: dict[str, Callable[[Mapping[str, Any]], BackboneConfig]] = {
     "build_fcos_resnet_fpn_backbone": _resnet,
     "build_fcos_dla_fpn_backbone": lambda model: DLAConfig(
-        norm=model["DLA.NORM"], freeze_at=model["BACKBONE.FREEZE_AT"]
+        norm=model["DLA.NORM"], freeze_at=_freeze_at(model)
     ),
     "build_fcos_efficientnet_lite_fpn_backbone": lambda model: EfficientNetLiteConfig(
-        norm=model["EFFICIENTNET_LITE.NORM"], freeze_at=model["BACKBONE.FREEZE_AT"]
+        norm=model["EFFICIENTNET_LITE.NORM"], freeze_at=_freeze_at(model)
     ),
 }
 """``MODEL.BACKBONE.NAME`` to the reader of its section; :mod:`edgeblend.model.backbone` has the builders."""

@@ -10,8 +10,9 @@ import ast
 import difflib
 import math
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from edgeblend.errors import ConfigError
@@ -19,6 +20,19 @@ from edgeblend.model.config_file import Setting
 
 BATCH_NORMS = ("FrozenBN", "BN", "SyncBN")
 """Three ways to train a batch norm; at inference they compute the same."""
+
+
+_MOST_CLASSES = 20_000
+"""Counts have an upper limit, several times what anybody trains, so that a digit too many takes no memory."""
+
+_MOST_LITERAL = 1000
+"""Characters of a value that is read as a Python literal."""
+
+_MOST_FLOAT = 1e300
+"""Not infinite, and what Python's larger integers can be compared with."""
+
+_MOST_PROBLEMS = 20
+"""Problems that an error names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +46,20 @@ class Key:
     high: float = math.inf
 
 
-def _count(default: int | tuple[int, ...], at_least: int = 1) -> Key:
-    return Key(default, low=at_least)
+def _count(default: int | tuple[int, ...], at_least: int = 1, at_most: int = 1_000_000) -> Key:
+    return Key(default, low=at_least, high=at_most)
+
+
+def _size(default: int) -> Key:
+    return _count(default, at_most=32_768)
+
+
+def _channels(default: int) -> Key:
+    return _count(default, at_most=2_048)
+
+
+def _convs(default: int) -> Key:
+    return _count(default, at_least=0, at_most=16)
 
 
 def _fraction(default: float) -> Key:
@@ -45,10 +71,11 @@ def _only(value: Any) -> Key:  # noqa: ANN401 - any YAML scalar
 
 
 _KNOWN: dict[str, dict[str, Key]] = {
-    "INPUT": {"FORMAT": _only("BGR"), "MIN_SIZE_TEST": _count(800), "MAX_SIZE_TEST": _count(1333)},
+    "INPUT": {"FORMAT": _only("BGR"), "MIN_SIZE_TEST": _size(800), "MAX_SIZE_TEST": _size(1333)},
     "MODEL": {
         "META_ARCHITECTURE": _only("BlendMask"),
         "MOBILENET": _only(False),
+        "FCPOSE_ON": _only(False),
         "PIXEL_MEAN": Key((103.53, 116.28, 123.675)),
         "PIXEL_STD": Key((1.0, 1.0, 1.0), low=1e-6),
     },
@@ -63,7 +90,7 @@ _KNOWN: dict[str, dict[str, Key]] = {
             ),
         ),
         "ANTI_ALIAS": _only(False),
-        "FREEZE_AT": Key(2, low=0, high=5),
+        "FREEZE_AT": Key(2, low=-1, high=5),
     },
     "MODEL.RESNETS": {
         "DEPTH": Key(50, one_of=(50, 101)),
@@ -86,7 +113,7 @@ _KNOWN: dict[str, dict[str, Key]] = {
     "MODEL.DLA": {"CONV_BODY": _only("DLA34"), "NORM": Key("FrozenBN", one_of=BATCH_NORMS)},
     "MODEL.FPN": {
         "IN_FEATURES": Key(("res3", "res4", "res5")),
-        "OUT_CHANNELS": _count(256),
+        "OUT_CHANNELS": _channels(256),
         "NORM": _only(""),
         "FUSE_TYPE": _only("sum"),
     },
@@ -94,11 +121,11 @@ _KNOWN: dict[str, dict[str, Key]] = {
         "TOP_LEVELS": Key(2, one_of=(0, 1, 2)),
         "IN_FEATURES": Key(("p3", "p4", "p5", "p6", "p7")),
         "FPN_STRIDES": _count((8, 16, 32, 64, 128)),
-        "NUM_CLASSES": _count(80),
+        "NUM_CLASSES": _count(80, at_most=_MOST_CLASSES),
         "NORM": Key("GN", one_of=("GN", "BN", "SyncBN", "none")),
-        "NUM_CLS_CONVS": _count(4, at_least=0),
-        "NUM_BOX_CONVS": _count(4, at_least=0),
-        "NUM_SHARE_CONVS": _count(0, at_least=0),
+        "NUM_CLS_CONVS": _convs(4),
+        "NUM_BOX_CONVS": _convs(4),
+        "NUM_SHARE_CONVS": _convs(0),
         "USE_SCALE": Key(True),
         "USE_RELU": _only(True),
         "USE_DEFORMABLE": _only(False),
@@ -116,18 +143,18 @@ _KNOWN: dict[str, dict[str, Key]] = {
     },
     "MODEL.BASIS_MODULE": {
         "NAME": _only("ProtoNet"),
-        "NUM_BASES": _count(4),
+        "NUM_BASES": _count(4, at_most=64),
         "IN_FEATURES": Key(("p3", "p4", "p5")),
-        "CONVS_DIM": _count(128),
-        "NUM_CONVS": _count(3, at_least=0),
+        "CONVS_DIM": _channels(128),
+        "NUM_CONVS": _convs(3),
         "NORM": Key("SyncBN", one_of=BATCH_NORMS),
         "LOSS_ON": Key(False),
         "LOSS_WEIGHT": Key(0.3, low=0.0),
-        "NUM_CLASSES": _count(80),
+        "NUM_CLASSES": _count(80, at_most=_MOST_CLASSES),
     },
     "MODEL.BLENDMASK": {
-        "ATTN_SIZE": _count(14),
-        "BOTTOM_RESOLUTION": _count(56),
+        "ATTN_SIZE": _count(14, at_most=64),
+        "BOTTOM_RESOLUTION": _count(56, at_most=1024),
         "TOP_INTERP": Key("bilinear", one_of=("bilinear", "nearest")),
         "POOLER_TYPE": _only("ROIAlignV2"),
         "POOLER_SAMPLING_RATIO": _only(1),
@@ -136,15 +163,15 @@ _KNOWN: dict[str, dict[str, Key]] = {
     "MODEL.SEM_SEG_HEAD": {
         "NAME": _only("SemSegFPNHead"),
         "IN_FEATURES": Key(("p2", "p3", "p4", "p5")),
-        "NUM_CLASSES": _count(54, at_least=2),
-        "CONVS_DIM": _count(128),
+        "NUM_CLASSES": _count(54, at_least=2, at_most=_MOST_CLASSES),
+        "CONVS_DIM": _channels(128),
         "COMMON_STRIDE": _only(4),
         "NORM": _only("GN"),
     },
     "MODEL.PANOPTIC_FPN.COMBINE": {
         "ENABLED": Key(False),
         "OVERLAP_THRESH": _fraction(0.5),
-        "STUFF_AREA_LIMIT": _count(4096, at_least=0),
+        "STUFF_AREA_LIMIT": _count(4096, at_least=0, at_most=10**9),
         "INSTANCES_CONFIDENCE_THRESH": _fraction(0.5),
     },
 }
@@ -159,8 +186,8 @@ _UNREAD_NAMES = {
     "TEST VERSION VIS_PERIOD",
     "INPUT": "CROP HFLIP_TRAIN IS_ROTATE MASK_FORMAT MAX_SIZE_TRAIN MIN_SIZE_TRAIN "
     "MIN_SIZE_TRAIN_SAMPLING RANDOM_FLIP",
-    "MODEL": "DEVICE KEYPOINT_ON LOAD_PROPOSALS MASK_ON WEIGHTS ANCHOR_GENERATOR BATEXT BOXINST CONDINST "
-    "FCPOSE MEInst RETINANET ROI_BOX_CASCADE_HEAD ROI_BOX_HEAD ROI_HEADS ROI_KEYPOINT_HEAD "
+    "MODEL": "DEVICE KEYPOINT_ON LOAD_PROPOSALS MASK_ON WEIGHTS ANCHOR_GENERATOR BATEXT BOXINST BiFPN "
+    "CONDINST FCPOSE MEInst RETINANET ROI_BOX_CASCADE_HEAD ROI_BOX_HEAD ROI_HEADS ROI_KEYPOINT_HEAD "
     "ROI_MASK_HEAD RPN SOLOV2 TOP_MODULE VOVNET",
     "MODEL.DLA": "OUT_FEATURES",
     "MODEL.PROPOSAL_GENERATOR": "MIN_SIZE",
@@ -189,21 +216,26 @@ def check_settings(settings: Mapping[str, Setting]) -> dict[str, Any]:
     """Return a value for every key of :data:`KEYS`: the file's, converted, or else the default.
 
     Raises:
-        ConfigError: lists every key that is unknown, of a wrong type or of a value that is not supported.
+        ConfigError: names the keys that are unknown, of a wrong type or of a value that is not supported.
     """
     values = {name: key.default for name, key in KEYS.items()}
-    problems = []
+    problems = _take(settings, values)
+    if named := list(islice(problems, _MOST_PROBLEMS)):
+        more = "; and more" if next(problems, None) is not None else ""
+        raise ConfigError(f"{'; '.join(named)}{more}.")
+    return values
+
+
+def _take(settings: Mapping[str, Setting], values: dict[str, Any]) -> Iterator[str]:
+    """Put every setting into `values`; yield what is wrong."""
     for name, setting in settings.items():
         if name in KEYS:
             try:
                 values[name] = _convert(setting.value, KEYS[name])
             except ValueError as error:
-                problems.append(f"{setting.place}: {name} is {_short.repr(setting.value)}; {error}")
+                yield f"{setting.place}: {name} is {_short.repr(setting.value)}; {error}"
         elif not _is_unread(name):
-            problems.append(f"{setting.place}: {_unknown(name)}")
-    if problems:
-        raise ConfigError("; ".join(problems) + ".")
-    return values
+            yield f"{setting.place}: {_unknown(name)}"
 
 
 def _is_unread(name: str) -> bool:
@@ -214,7 +246,7 @@ def _is_unread(name: str) -> bool:
 def _unknown(name: str) -> str:
     if name in _SECTIONS:
         return f"{name} is a section; expected keys below it"
-    near = difflib.get_close_matches(name, [*KEYS, *_UNREAD], n=1, cutoff=0.0)[0]
+    near = difflib.get_close_matches(name[:120], [*KEYS, *_UNREAD], n=1, cutoff=0.0)[0]
     return f"unknown key {name} (the nearest known key is {near})"
 
 
@@ -233,6 +265,8 @@ def _convert(value: Any, key: Key) -> Any:  # noqa: ANN401 - YAML in, the key's 
 
 def _literal(text: str) -> Any:  # noqa: ANN401 - any Python literal
     """Python tuples and numbers such as 1e-3 reach us as YAML strings."""
+    if len(text) > _MOST_LITERAL:
+        return text
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -242,7 +276,8 @@ def _literal(text: str) -> Any:  # noqa: ANN401 - any Python literal
 def _scalar(value: Any, kind: type) -> Any:  # noqa: ANN401 - returns a `kind`
     fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        value, fits = float(value), math.isfinite(value)
+        fits = abs(value) <= _MOST_FLOAT
+        value = float(value) if fits else value
     if not fits:
         raise ValueError(f"expected a value of type {kind.__name__}, not {_short.repr(value)}")
     return value

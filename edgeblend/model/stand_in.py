@@ -24,14 +24,20 @@ def write_stand_in_checkpoint(config: str | Path, path: str | Path, *, seed: int
 
     Raises:
         ConfigError: the config is unknown or not supported.
+        OutputError: the file cannot be written.
     """
     import torch
 
+    from edgeblend.errors import OutputError
     from edgeblend.model.blendmask import expected_shapes
     from edgeblend.model.config import load_config
 
     state = synthetic_state_dict(expected_shapes(load_config(config)), seed)
-    torch.save({"model": {name: torch.from_numpy(value) for name, value in state.items()}}, path)
+    content = {"model": {name: torch.from_numpy(value) for name, value in state.items()}}
+    try:
+        torch.save(content, path)
+    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+        raise OutputError(f"{path}: cannot be written: {str(error).splitlines()[0]}") from error
     return Path(path)
 
 

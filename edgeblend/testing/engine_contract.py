@@ -5,28 +5,34 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 from numpy.typing import NDArray
 
 from edgeblend.bundle import Bundle
 from edgeblend.errors import EngineError
 from edgeblend.manifest import TensorSpec
 from edgeblend.results import Instances
-from edgeblend.runtime.backends.base import Array, Backend, EngineOptions, Precision, Session
+from edgeblend.runtime.backends.base import (
+    Array,
+    Backend,
+    EngineOptions,
+    Session,
+)
+from edgeblend.runtime.backends.processor import usable_cores
 from edgeblend.runtime.backends.registry import load_backend
 from edgeblend.runtime.preprocess import preprocess
 from edgeblend.runtime.segmenter import Segmenter
 from edgeblend.runtime.tensors import detector_inputs
+from edgeblend.testing.opened import copies, opened
+from edgeblend.testing.refusals import Refusals
 
 _PARTS = ("detector", "basis")
 
 
-class EngineContract:
+class EngineContract(Refusals):
     """Derive a class called ``Test...`` from it, with an engine's name and the two fixtures.
 
     Bundles need a fixed canvas, and something that they detect in noise or in ``frame``.
@@ -65,7 +71,7 @@ class EngineContract:
     @pytest.fixture
     def session(self, backend: Backend, bundle: Bundle) -> Iterator[Session]:
         """The detector, opened."""
-        session = _opened(backend, bundle)
+        session = opened(backend, bundle)
         yield session
         session.close()
 
@@ -91,19 +97,19 @@ class EngineContract:
                 assert outputs[name].shape[_channel_axis(spec)] == channels[spec.role]
 
     def test_the_same_input_gives_the_same_output(self, session: Session, inputs: dict[str, Array]) -> None:
-        first = _copies(session, inputs)
+        first = copies(session, inputs)
         for name, output in session.run(inputs).items():
             np.testing.assert_array_equal(output, first[name])
 
     def test_another_input_gives_another_output(self, session: Session, inputs: dict[str, Array]) -> None:
-        first = _copies(session, inputs)
+        first = copies(session, inputs)
         other = session.run({name: np.ascontiguousarray(array[:, ::-1]) for name, array in inputs.items()})
         assert any((other[name] != first[name]).any() for name in first)
 
     def test_an_input_that_is_not_writable_or_not_contiguous_is_read_right(
         self, session: Session, inputs: dict[str, Array]
     ) -> None:
-        expected = _copies(session, inputs)
+        expected = copies(session, inputs)
         ((name, array),) = inputs.items()
         frozen = array.copy()
         frozen.flags.writeable = False
@@ -119,67 +125,6 @@ class EngineContract:
         for name, array in inputs.items():
             np.testing.assert_array_equal(array, before[name])
 
-    # What is refused
-
-    def test_a_wrong_shape_is_an_engine_error(self, session: Session, inputs: dict[str, Array]) -> None:
-        wrong = {name: np.zeros((1, 8, 8, 3), array.dtype) for name, array in inputs.items()}
-        with pytest.raises(EngineError):
-            session.run(wrong)
-
-    def test_a_wrong_type_is_an_engine_error(self, session: Session, inputs: dict[str, Array]) -> None:
-        with pytest.raises(EngineError):
-            session.run({name: array.astype(np.float64) for name, array in inputs.items()})
-
-    def test_a_wrong_name_is_an_engine_error(self, session: Session, inputs: dict[str, Array]) -> None:
-        with pytest.raises(EngineError):
-            session.run({f"{name}_other": array for name, array in inputs.items()})
-
-    def test_a_session_runs_on_after_an_error(self, session: Session, inputs: dict[str, Array]) -> None:
-        expected = _copies(session, inputs)
-        with pytest.raises(EngineError):
-            session.run({})
-        for name, output in session.run(inputs).items():
-            np.testing.assert_array_equal(output, expected[name])
-
-    def test_a_graph_of_another_format_is_refused(self, backend: Backend, float_bundle: Bundle) -> None:
-        graph = msgspec.structs.replace(float_bundle.graph("basis"), format="abacus")
-        with pytest.raises(EngineError, match="abacus"):
-            backend.open_session(graph, float_bundle.graph_files("basis"), EngineOptions())
-
-    def test_a_broken_graph_file_is_an_engine_error(
-        self, backend: Backend, float_bundle: Bundle, tmp_path: Path
-    ) -> None:
-        graph = float_bundle.graph("basis")
-        broken = tmp_path / graph.files[0].name
-        broken.write_bytes(b"<net")
-        with pytest.raises(EngineError) as caught:
-            backend.open_session(graph, [broken, *float_bundle.graph_files("basis")[1:]], EngineOptions())
-        assert "\n" not in str(caught.value)
-
-    def test_a_device_that_is_not_there_is_an_engine_error(
-        self, backend: Backend, float_bundle: Bundle
-    ) -> None:
-        with pytest.raises(EngineError) as caught:
-            _opened(backend, float_bundle, device="NOWHERE")
-        assert "NOWHERE" in str(caught.value)
-
-    def test_another_engines_name_is_refused_with_the_reason(self, float_bundle: Bundle) -> None:
-        with pytest.raises(EngineError, match=r"made for .*, not for 'abacus'"):
-            Segmenter.load(float_bundle, backend="abacus")
-
-    @pytest.mark.parametrize("precision", ["f32", "bf16", "f16"])
-    def test_a_precision_is_what_was_asked_for_or_an_error(
-        self, precision: Precision, backend: Backend, float_bundle: Bundle
-    ) -> None:
-        try:
-            session = _opened(backend, float_bundle, precision=precision)
-        except EngineError as error:
-            assert precision in str(error)
-            assert precision != "f32"
-        else:
-            assert session.info.precision == precision
-            session.close()
-
     # What is said
 
     def test_info_says_what_runs(self, session: Session, bundle: Bundle) -> None:
@@ -187,18 +132,54 @@ class EngineContract:
         quantized = bundle.graph("detector").precision == "int8"
         assert session.info.precision.startswith("int8" if quantized else "f32")
 
+    def test_it_says_what_its_graph_takes_and_gives(
+        self, backend: Backend, bundle: Bundle, inputs: dict[str, Array]
+    ) -> None:
+        session = opened(backend, bundle)
+        given = session.run(inputs)
+        for told, arrays in ((session.inputs, inputs), (session.outputs, given)):
+            assert told.keys() == arrays.keys()
+            for name, array in arrays.items():
+                assert told[name].dtype == array.dtype.name
+                assert len(told[name].shape) == array.ndim
+                assert all(
+                    side in (None, real) for side, real in zip(told[name].shape, array.shape, strict=True)
+                )
+        session.close()
+
+    def test_devices_go_by_any_case(self, backend: Backend, float_bundle: Bundle) -> None:
+        one, other = (
+            opened(backend, float_bundle, device="CPU"),
+            opened(backend, float_bundle, device="cpu"),
+        )
+        assert one.info == other.info
+        for session in (one, other):
+            session.close()
+
     @pytest.mark.parametrize("threads", [1, 2])
-    def test_threads_are_as_many_as_asked_for(
+    def test_threads_are_as_many_as_asked_for_or_there_are_cores(
         self, threads: int, backend: Backend, float_bundle: Bundle
     ) -> None:
-        session = _opened(backend, float_bundle, threads=threads)
-        assert session.info.threads in (threads, None)
+        session = opened(backend, float_bundle, threads=threads)
+        assert session.info.threads in (min(threads, usable_cores()), threads, None)
+        session.close()
+
+    def test_threads_are_one_per_core_unless_told_otherwise(
+        self, backend: Backend, float_bundle: Bundle
+    ) -> None:
+        session = opened(backend, float_bundle)
+        assert session.info.threads in (usable_cores(), None)
+        session.close()
+
+    def test_streams_share_the_threads(self, backend: Backend, float_bundle: Bundle) -> None:
+        session = opened(backend, float_bundle, threads=2, streams=2)
+        assert session.info.threads in (min(2, usable_cores()), 2, None)
         session.close()
 
     def test_a_graph_that_should_be_in_int8_and_runs_in_float_is_refused(
         self, backend: Backend, float_bundle: Bundle
     ) -> None:
-        graph = msgspec.structs.replace(float_bundle.graph("basis"), precision="int8")
+        graph = structs.replace(float_bundle.graph("basis"), precision="int8")
         files = float_bundle.graph_files("basis")
         with pytest.raises(EngineError, match="int8.*'engine'"):
             backend.open_session(graph, files, EngineOptions())
@@ -217,7 +198,7 @@ class EngineContract:
     def test_a_closed_session_does_not_run(
         self, backend: Backend, bundle: Bundle, inputs: dict[str, Array]
     ) -> None:
-        session = _opened(backend, bundle)
+        session = opened(backend, bundle)
         session.run(inputs)
         session.close()
         with pytest.raises(EngineError, match="closed"):
@@ -227,8 +208,8 @@ class EngineContract:
     def test_closing_one_leaves_the_other(
         self, backend: Backend, bundle: Bundle, inputs: dict[str, Array]
     ) -> None:
-        one, other = _opened(backend, bundle), _opened(backend, bundle)
-        expected = _copies(one, inputs)
+        one, other = opened(backend, bundle), opened(backend, bundle)
+        expected = copies(one, inputs)
         one.close()
         for name, output in other.run(inputs).items():
             np.testing.assert_array_equal(output, expected[name])
@@ -239,12 +220,12 @@ class EngineContract:
     def test_forks_give_the_same_at_the_same_time(
         self, backend: Backend, bundle: Bundle, inputs: dict[str, Array]
     ) -> None:
-        session = _opened(backend, bundle, streams=2, threads=2)
-        expected = _copies(session, inputs)
+        session = opened(backend, bundle, streams=2, threads=2)
+        expected = copies(session, inputs)
         forks = [session.fork() for _ in range(2)]
         assert all(fork.info == session.info for fork in forks)
         with ThreadPoolExecutor(2) as pool:
-            for found in pool.map(lambda fork: [_copies(fork, inputs) for _ in range(3)], forks):
+            for found in pool.map(lambda fork: [copies(fork, inputs) for _ in range(3)], forks):
                 for outputs in found:
                     for name, output in outputs.items():
                         np.testing.assert_array_equal(output, expected[name])
@@ -255,14 +236,14 @@ class EngineContract:
     def test_a_fork_is_closed_on_its_own(
         self, backend: Backend, float_bundle: Bundle, frame: NDArray[np.uint8]
     ) -> None:
-        session = _opened(backend, float_bundle)
+        session = opened(backend, float_bundle)
         canvas = preprocess(frame, float_bundle.manifest.input).canvas
         inputs = detector_inputs(float_bundle.graph("detector"), canvas)
         fork, other = session.fork(), session.fork()
         fork.close()
         with pytest.raises(EngineError, match="closed"):
             fork.run(inputs)
-        expected = _copies(session, inputs)
+        expected = copies(session, inputs)
         session.close()
         with pytest.raises(EngineError, match="closed"):
             session.fork()
@@ -329,16 +310,6 @@ class EngineContract:
         assert info.target == bundle.manifest.target
         assert set(info.parts) == set(_PARTS)
         assert len({part.engine for part in info.parts.values()}) == 1
-
-
-def _opened(backend: Backend, bundle: Bundle, **options: Any) -> Session:  # noqa: ANN401 - those of EngineOptions
-    return backend.open_session(
-        bundle.graph("detector"), bundle.graph_files("detector"), EngineOptions(**options)
-    )
-
-
-def _copies(session: Session, inputs: dict[str, Array]) -> dict[str, Array]:
-    return {name: output.copy() for name, output in session.run(inputs).items()}
 
 
 def _arrays(instances: Instances) -> list[Array]:

@@ -19,6 +19,7 @@ from edgeblend.model.blendmask import SIZE_DIVISOR
 from edgeblend.model.config_schema import ModelConfig
 from edgeblend.model.targets import GroundTruth
 from edgeblend.training.examples import SEMANTIC_STRIDE, ResizeRule, TrainingExample, make_example
+from edgeblend.training.interruption import ASKING_TO_END
 from edgeblend.training.options import Augmentation, TrainingOptions
 
 _AHEAD = 4  # batches that each process may have waiting
@@ -194,6 +195,7 @@ def _prepare_process(number: int) -> None:
 
     The processes are the parallelism; threads within them would only get in each other's way.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in set(ASKING_TO_END) - {signal.SIGTERM}:  # with which torch ends this process
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 
+from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 from edgeblend.training.options import Precision
 
@@ -36,8 +39,9 @@ def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
     """Return the type that convolutions compute in; ``auto`` takes bfloat16 where the hardware has it.
 
     Raises:
-        InputError: float16 on a CPU.
+        InputError: float16 on a CPU, or another word.
     """
+    check_choice("precision", precision, get_args(Precision))
     if precision == "float16" and device.type == "cpu":
         raise InputError("float16 trains on CUDA only; take bfloat16 or float32 on a CPU")
     if precision != "auto":

@@ -3,7 +3,7 @@
 =====================  ======================================================================
 ``model.safetensors``  the averaged weights, of the best evaluated epoch or else of the last
 ``config.yaml``        the config with the number of classes of the data set
-``classes.txt``        class names, one a line
+``classes.txt``        one class per line: its category id, a tab, its name
 ``log.jsonl``          one line an epoch: losses, learning rate, accuracy
 ``last.pt``            everything that resuming needs, after the last whole epoch
 =====================  ======================================================================
@@ -12,8 +12,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,14 @@ import torch
 import yaml
 from torch import Tensor
 
+from edgeblend import paths
+from edgeblend.class_list import class_list_text
+from edgeblend.classes import category_ids_problem
 from edgeblend.errors import CheckpointError, InputError, OutputError
+from edgeblend.junk import is_junk
 from edgeblend.model.config_file import Setting
 from edgeblend.model.config_keys import KEYS
+from edgeblend.staging import look_at, remove_leftovers, write_whole
 
 MODEL, CONFIG, CLASSES, LOG, LAST = "model.safetensors", "config.yaml", "classes.txt", "log.jsonl", "last.pt"
 
@@ -39,13 +43,13 @@ def check_folder(out: Path, *, resume: bool) -> None:
         CheckpointError: nothing to resume.
     """
     if resume:
-        if not (out / LAST).is_file():
+        if not paths.is_file(out / LAST):
             raise CheckpointError(f"{out}: there is no {LAST} to resume from; train without resuming")
         return
-    if not out.exists() and not out.is_symlink():
+    if look_at(out).state is None:
         return
-    if not out.is_dir() or any(out.iterdir()):
-        hint = "resume the run in it, or choose another" if (out / LAST).is_file() else "choose another"
+    if not paths.is_dir(out) or any(not is_junk(path.name) for path in out.iterdir()):
+        hint = "resume the run in it, or choose another" if paths.is_file(out / LAST) else "choose another"
         raise OutputError(f"{out}: already exists and is not an empty folder; {hint}")
 
 
@@ -79,24 +83,28 @@ def write_config(path: Path, settings: Mapping[str, Setting], num_classes: int) 
     write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
-def check_class_names(names: Sequence[str]) -> None:
-    """Refuse names that a text file with one a line cannot hold.
+def check_classes(names: Sequence[str], category_ids: Sequence[int]) -> None:
+    """Refuse names and ids that a text file with a class per line, or a bundle, cannot hold.
 
     Raises:
-        InputError: a name is empty, has a line break in it, or a blank at either end.
+        InputError: a name is empty, has a tab or a line break in it, or a blank at either end; or an id does
+            not fit into 64 bits.
     """
-    wrong = [name for name in names if name.splitlines() != [name] or name.strip() != name]
+    wrong = [name for name in names if name.splitlines() != [name] or name.strip() != name or "\t" in name]
     if wrong:
         shown = ", ".join(map(repr, wrong[:3]))
         raise InputError(
-            f"category names cannot be written one a line: {shown}; rename what is empty, has a line break"
-            " or begins or ends with a blank"
+            f"category names cannot be written one per line: {shown}; rename what is empty, has a tab or a"
+            " line break, or begins or ends with a blank"
         )
+    if problem := category_ids_problem(category_ids, len(names)):
+        raise InputError(f"categories: {problem}; give them other ids")
 
 
-def write_classes(path: Path, names: Sequence[str]) -> None:
-    """Write class names as ``--class-names`` reads them."""
-    write_whole(path, lambda file: file.write_text("".join(f"{name}\n" for name in names), encoding="utf-8"))
+def write_classes(path: Path, names: Sequence[str], category_ids: Sequence[int]) -> None:
+    """Write classes as ``--class-names`` reads them."""
+    text = class_list_text(names, category_ids)
+    write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def write_model(path: Path, state: Mapping[str, Tensor], *, half: bool = False) -> None:
@@ -104,17 +112,22 @@ def write_model(path: Path, state: Mapping[str, Tensor], *, half: bool = False) 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     if half:
         tensors = {name: tensor.half() for name, tensor in tensors.items()}
-    # Its own writing of files makes them readable to nobody else.
+    # Its own writing of files makes one beside ours, that a power cut would leave.
     write_whole(path, lambda file: file.write_bytes(safetensors.torch.save(tensors)))
 
 
 def write_last(path: Path, content: Mapping[str, Any]) -> None:
     """Write what resuming needs: tensors, numbers, text, and lists and dicts of them."""
-    write_whole(path, lambda file: torch.save({"format": _FORMAT, **content}, file))
+
+    def write(file: Path) -> None:
+        with file.open("wb") as sink:  # handed a path, torch would write its name into the file
+            torch.save({"format": _FORMAT, **content}, sink)
+
+    write_whole(path, write)
 
 
 def read_last(path: Path) -> dict[str, Any]:
-    """Read it back; nothing in it is executed.
+    """Read it back, and remove what a run that was killed left half-written; nothing in it is executed.
 
     Raises:
         CheckpointError: the file is broken or something else.
@@ -128,6 +141,7 @@ def read_last(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: is not the state of a training run, or another version's; start the training anew"
         )
+    remove_leftovers(path.parent)
     return content
 
 
@@ -135,22 +149,3 @@ def write_log(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Write all records so far, a line each."""
     text = "".join(f"{json.dumps(record, allow_nan=False)}\n" for record in records)
     write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside ``path``, then take its place: after any failure ``path`` is what it was.
-
-    Raises:
-        OutputError: the disk is full, say.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        write(partial)
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:  # torch has its own kind when a disk is full
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{path}: cannot be written ({reason}); what was there before is intact") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Literal, get_args
 
+from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -92,8 +93,8 @@ def check_training_options(options: TrainingOptions) -> None:
     Raises:
         InputError: names the option, what came and what is expected.
     """
-    _check_one_of("optimizer", options.optimizer, get_args(Optimizer))
-    _check_one_of("precision", options.precision, get_args(Precision))
+    check_choice("optimizer", options.optimizer, get_args(Optimizer))
+    check_choice("precision", options.precision, get_args(Precision))
     augmentation = options.augmentation
     whole: tuple[tuple[str, float, float, float], ...] = (
         ("epochs", options.epochs, 1, math.inf),
@@ -139,11 +140,6 @@ def _check_temporary_folder() -> None:
             f"{folder}: this folder for temporary files has a name of over {limit} bytes, too long for "
             "sockets of worker processes; set TMPDIR to a shorter one, or train with 0 workers"
         )
-
-
-def _check_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(f"{name} is {value!r}; expected one of {', '.join(known)}")
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

@@ -33,17 +33,20 @@ _ANNOUNCED = 3  # names that a message lists
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """Where the model is, and how good."""
+    """Where the model is, and how good; :func:`edgeblend.convert` takes it as it is."""
 
     model: Path
     config: Path
     class_names: Path
+    """A file with one ``ID<TAB>NAME`` per line, which :func:`edgeblend.convert` reads."""
     accuracy: Accuracy | None
     """Of the model that was kept, on the validation set; None without one."""
     epoch: int
     """That it is from, counted from 1."""
     log: tuple[Mapping[str, Any], ...]
     """One record an epoch, as in ``log.jsonl``."""
+    notes: tuple[str, ...]
+    """What was dropped from the data, or assumed, one line each."""
 
 
 def train(
@@ -87,9 +90,10 @@ def train(
     files.check_folder(folder, resume=resume)
     say = report or _silent
     task = define_task(dataset, config=config, validation=validation, options=options or TrainingOptions())
-    for note in task.data.notes:
-        say(f"{task.data.source}: {note}")
     run = _Run(task, folder, say, progress)
+    for data in [task.data, *([task.validation] if task.validation is not None else [])]:
+        for note in data.notes:
+            run.note(f"{data.source}: {note}")
     if resume:
         run.restore()
     else:
@@ -106,6 +110,7 @@ class _Run:
         self.task, self.folder, self.say, self.progress = task, folder, say, progress
         self.epoch = 0
         self.log: list[dict[str, Any]] = []
+        self.notes: list[str] = []
         self.kept_epoch = 0
         self.accuracy: Accuracy | None = None
         self.fingerprint = fingerprint(task)
@@ -113,23 +118,29 @@ class _Run:
             torch.manual_seed(task.options.seed)
             self.training = TrainingNetwork(build_network(task.config))
 
+    def note(self, line: str) -> None:
+        """Say what the caller should know, and keep it for the result."""
+        self.notes.append(line)
+        self.say(line)
+
     def begin(self, weights: str | Path | None) -> None:
         """Start from these weights, in a new folder."""
         if weights == "imagenet":
             if not load_imagenet(self.training.network.backbone.bottom_up):
-                self.say(
+                self.note(
                     f"no ImageNet weights are known for the backbone of {self.task.config.name}: it starts"
                     " from random weights; give a checkpoint to fine-tune instead"
                 )
         elif weights is not None:
-            anew = start_from(self.training, Path(weights))
+            anew = start_from(self.training, Path(weights), say=self.say)
             if anew:
                 shown = ", ".join(anew[:_ANNOUNCED])
-                self.say(f"{len(anew)} parameters start anew, for another number of classes: {shown} ...")
+                self.note(f"{len(anew)} parameters start anew, for another number of classes: {shown} ...")
         self.learner = self._learner()
         files.make_folder(self.folder)
-        files.write_config(self.folder / files.CONFIG, self.task.settings, len(self.task.data.class_names))
-        files.write_classes(self.folder / files.CLASSES, self.task.data.class_names)
+        data = self.task.data
+        files.write_config(self.folder / files.CONFIG, self.task.settings, len(data.class_names))
+        files.write_classes(self.folder / files.CLASSES, data.class_names, data.category_ids)
         self._save()  # so that a run can be resumed from its first step on
         self.say(self.task.describe())
 
@@ -175,6 +186,7 @@ class _Run:
             accuracy=self.accuracy,
             epoch=self.kept_epoch,
             log=tuple(self.log),
+            notes=tuple(self.notes),
         )
 
     def _learner(self) -> Learner:

@@ -17,7 +17,7 @@ from edgeblend.model.config import load_config, named_settings
 from edgeblend.model.config_file import Setting
 from edgeblend.model.config_schema import ModelConfig
 from edgeblend.training.devices import choose_device, choose_precision
-from edgeblend.training.files import check_class_names
+from edgeblend.training.files import check_classes
 from edgeblend.training.options import TrainingOptions, check_training_options
 
 _CHANGEABLE = ("device", "precision", "workers", "evaluate_every")
@@ -79,7 +79,7 @@ def define_task(
             f" the same config without it, such as {given.name.removeprefix('Panoptic/')}"
         )
     data = dataset if isinstance(dataset, CocoDataset) else read_coco(dataset)
-    check_class_names(data.class_names)
+    check_classes(data.class_names, data.category_ids)
     if _count_objects(data) == 0:
         raise TrainingError(f"{data.source}: no object to learn from in {len(data.images)} pictures")
     return Task(
@@ -129,7 +129,10 @@ def fingerprint(task: Task) -> dict[str, str]:
     return {
         **options,
         **config,
-        "classes": ", ".join(task.data.class_names),
+        "classes": ", ".join(
+            f"{category} {name}"
+            for category, name in zip(task.data.category_ids, task.data.class_names, strict=True)
+        ),
         "data": _describe_data(task.data),
         "validation": validation,
     }

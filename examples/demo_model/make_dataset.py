@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -80,6 +81,7 @@ def _pictures(
     load_objects(cache)  # fetches, before several processes would at once
     load_photographs(part, cache)
     folder = [out / part] * count
+    os.environ["PYTHONSAFEPATH"] = "1"  # a new process does not look for modules in the current folder
     # A forked child would wait forever for the threads that OpenCV had in its parent.
     pool = ProcessPoolExecutor(
         workers, get_context("spawn"), initializer=_open_studio, initargs=(seed, part, cache)

@@ -7,42 +7,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
-import numpy as np
 
 from edgeblend.errors import EngineError
 from edgeblend.manifest import GraphSpec
-from edgeblend.runtime.backends.base import Array, DeviceInfo, EngineInfo, EngineOptions, SessionInfo
+from edgeblend.runtime.backends.base import (
+    Array,
+    DeviceInfo,
+    EngineInfo,
+    EngineOptions,
+    SessionInfo,
+    TensorInfo,
+    engine_errors,
+)
 
 FORMATS = ("onnx",)
 """Formats of graphs that this engine opens, whichever engine a bundle was made for."""
 
 _DEVICE = "CPU"
 _PRECISION = "f32"
-_DTYPES: dict[str, np.dtype[Any]] = {"CV_8UC1": np.dtype(np.uint8), "CV_32FC1": np.dtype(np.float32)}
-_INPUT = re.compile(r'"(?P<name>[^"]+)" // <Input> (?P<dtype>\w+) \[(?P<sides>[\w ]+)\]')
-"""How OpenCV lists an input, such as ``"image" // <Input> CV_8UC1 [1 x 320 x 320 x 3]``."""
+_DTYPES = {"CV_8UC1": "uint8", "CV_32FC1": "float32"}
+_LISTED = re.compile(r'"(?P<name>[^"]+)",? // <(?P<kind>Input|Output)> (?P<dtype>\w+) \[(?P<sides>[\w ]+)\]')
+"""How OpenCV lists a tensor, such as ``"image" // <Input> CV_8UC1 [1 x 320 x 320 x 3]``."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Input:
-    """What the graph takes under one name."""
-
-    shape: tuple[int | None, ...]
-    """None is a side that is open."""
-    dtype: np.dtype[Any]
-
-    def fits(self, array: Array) -> bool:
-        """Return whether an array can be handed in; OpenCV itself would take a picture of any size."""
-        return (
-            array.dtype == self.dtype
-            and len(array.shape) == len(self.shape)
-            and all(want in (None, side) for want, side in zip(self.shape, array.shape, strict=True))
-        )
+def fits(info: TensorInfo, array: Array) -> bool:
+    """Return whether an array can be handed in; OpenCV itself would take a picture of any size."""
+    return (
+        array.dtype.name == info.dtype
+        and len(array.shape) == len(info.shape)
+        and all(want in (None, side) for want, side in zip(info.shape, array.shape, strict=True))
+    )
 
 
 class OpenCvDnnSession:
@@ -55,35 +52,31 @@ class OpenCvDnnSession:
     def __init__(self, file: Path, info: SessionInfo) -> None:
         self.info = info
         self._file = file
-        try:
+        with engine_errors(f"OpenCV cannot open {file.name}", _reason):
             net = cv2.dnn.readNetFromONNX(str(file), cv2.dnn.ENGINE_NEW)
-        except cv2.error as error:
-            raise EngineError(f"OpenCV cannot open {file.name}: {error.err}") from error
+            listed = net.dump()
+            self.inputs, self.outputs = _tensors(listed, "Input"), _tensors(listed, "Output")
+            self._outputs = list(net.getUnconnectedOutLayersNames())
         self._net: cv2.dnn.Net | None = net
-        self._inputs = _inputs(net)
-        self._outputs = list(net.getUnconnectedOutLayersNames())
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """Run the graph once; see :class:`edgeblend.runtime.backends.base.Session`. Outputs are copies."""
         if self._net is None:
             raise EngineError("this session was closed; load the bundle again")
-        if inputs.keys() != self._inputs.keys():
+        if inputs.keys() != self.inputs.keys():
             raise EngineError(
-                f"the graph takes {', '.join(self._inputs)}, got {', '.join(inputs) or 'nothing'}"
+                f"the graph takes {', '.join(self.inputs)}, got {', '.join(inputs) or 'nothing'}"
             )
         for name, array in inputs.items():
-            wanted = self._inputs[name]
-            if not wanted.fits(array):
+            wanted = self.inputs[name]
+            if not fits(wanted, array):
                 raise EngineError(
-                    f"input {name} takes {wanted.shape} {wanted.dtype.name}, "
-                    f"got {array.shape} {array.dtype.name}"
+                    f"input {name} takes {wanted.shape} {wanted.dtype}, got {array.shape} {array.dtype.name}"
                 )
-        try:
+        with engine_errors("OpenCV failed", _reason):
             for name, array in inputs.items():
                 self._net.setInput(array, name)
             return dict(zip(self._outputs, self._net.forward(self._outputs), strict=True))
-        except cv2.error as error:
-            raise EngineError(f"OpenCV failed: {error.err}") from error
 
     def fork(self) -> OpenCvDnnSession:
         """Return a session that can run at the same time: a network of its own, read from the file again."""
@@ -99,14 +92,14 @@ class OpenCvDnnSession:
 def open_session(graph: GraphSpec, files: Sequence[Path], options: EngineOptions) -> OpenCvDnnSession:
     """Open an ONNX file; see :class:`edgeblend.runtime.backends.base.Backend`.
 
-    OpenCV has one number of threads for the whole process: what is asked for here is set for everything that
-    OpenCV does, and ``streams`` share them in any case. There is nothing to keep in ``cache_dir``.
+    OpenCV has one number of threads for the whole process: what is asked for here, or one per core, is set
+    for everything that OpenCV does, and ``streams`` share them in any case. There is nothing to keep in
+    ``cache_dir``.
     """
     if graph.format not in FORMATS:
         raise EngineError(f"OpenCV opens graphs of format 'onnx', this one is {graph.format!r}")
     _check_options(graph, options)
-    if options.threads is not None:
-        cv2.setNumThreads(options.threads)
+    cv2.setNumThreads(options.cpu_threads)
     info = SessionInfo(_engine(), _DEVICE, "CPU", _PRECISION, cv2.getNumThreads())
     return OpenCvDnnSession(files[0], info)
 
@@ -118,7 +111,7 @@ def engine_info() -> EngineInfo:
 
 def _check_options(graph: GraphSpec, options: EngineOptions) -> None:
     """Refuse what cannot be given: nothing falls back silently."""
-    if options.device != _DEVICE:
+    if options.device.upper() != _DEVICE:
         raise EngineError(f"device {options.device} is not there; OpenCV's new engine has {_DEVICE}")
     if options.properties:
         raise EngineError(f"OpenCV has no properties, got {', '.join(options.properties)}")
@@ -140,10 +133,15 @@ def _engine() -> str:
     return f"opencv-dnn {cv2.__version__}"
 
 
-def _inputs(net: cv2.dnn.Net) -> dict[str, _Input]:
+def _tensors(listed: str, kind: str) -> dict[str, TensorInfo]:
     found = {}
-    for listed in _INPUT.finditer(net.dump()):
-        sides = listed["sides"].split(" x ")
-        shape = tuple(int(side) if side.isdecimal() else None for side in sides)
-        found[listed["name"]] = _Input(shape, _DTYPES[listed["dtype"]])
+    for tensor in _LISTED.finditer(listed):
+        if tensor["kind"] == kind:
+            sides = tensor["sides"].split(" x ")
+            shape = tuple(int(side) if side.isdecimal() else None for side in sides)
+            found[tensor["name"]] = TensorInfo(shape, _DTYPES[tensor["dtype"]])
     return found
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(getattr(error, "err", error)).split()) or type(error).__name__

@@ -25,7 +25,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         DEMO / "model.safetensors",
         tmp_path_factory.mktemp("demo") / "onnx",
         config=DEMO / "config.yaml",
-        class_names=(DEMO / "classes.txt").read_text().splitlines(),
+        class_names=DEMO / "classes.txt",
         target="onnxruntime",
     )
 

@@ -6,35 +6,80 @@ registers one through the entry point group ``edgeblend.backends``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from numpy.typing import NDArray
 
+from edgeblend.arguments import check_whole
+from edgeblend.choices import check_choice
+from edgeblend.errors import EdgeBlendError, EngineError, InputError
 from edgeblend.manifest import GraphSpec
+from edgeblend.paths import is_file
+from edgeblend.runtime.backends.processor import usable_cores
 
 Precision = Literal["f32", "bf16", "f16", "engine"]
 """What a graph is computed in; ``engine`` leaves the choice to the engine, and ``info`` shows it."""
 
 Array = NDArray[Any]
 
+MOST_THREADS = 1024
+"""More than any machine that these networks are meant for; a number above it is a slip."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How one graph is opened."""
+    """How one graph is opened.
+
+    Raises:
+        InputError: an option is of another type, or out of range, or the cache's folder is a file.
+    """
 
     device: str = "CPU"
     precision: Precision = "f32"
     threads: int | None = None
-    """CPU threads; None leaves it to the engine."""
+    """CPU threads; None takes one per core that this process may use."""
     streams: int = 1
-    """Runs to compute at the same time, sharing the threads: more frames a second, each of them later."""
+    """Runs to compute at the same time, sharing the threads: more frames per second, each of them later."""
     cache_dir: Path | None = None
     """Where the engine may keep compiled graphs; None: nowhere."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """Passed on to the engine as they are."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.device, str):
+            raise InputError(f"device: got {self.device!r}; give a name, such as 'CPU'")
+        check_choice("precision", self.precision, get_args(Precision))
+        if self.threads is not None:
+            object.__setattr__(self, "threads", check_whole("threads", self.threads, 1, MOST_THREADS))
+        object.__setattr__(self, "streams", check_whole("streams", self.streams, 1, MOST_THREADS))
+        _check_cache(self.cache_dir)
+        _check_properties(self.properties)
+
+    @property
+    def cpu_threads(self) -> int:
+        """CPU threads to compute with, all streams together: the rule of every engine."""
+        return usable_cores() if self.threads is None else self.threads
+
+
+def _check_cache(folder: object) -> None:
+    if folder is None:
+        return
+    if not isinstance(folder, Path):
+        raise InputError(f"cache_dir: got {folder!r}; give the path of a folder, or None")
+    if is_file(folder):
+        raise InputError(f"{folder}: is a file; compiled graphs need a folder to be kept in")
+
+
+def _check_properties(properties: object) -> None:
+    if not isinstance(properties, Mapping):
+        raise InputError(f"properties: got {properties!r}; give a mapping of names to values")
+    for name, value in properties.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise InputError(f"properties: got {name!r}: {value!r}; names and values are strings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +95,17 @@ class SessionInfo:
     precision: str
     """What the graph is computed in, such as ``f32``; ``int8+f32``: layers in INT8, the rest in float32."""
     threads: int | None
-    """CPU threads; None where that means nothing."""
+    """CPU threads that really run, all streams together; None where that means nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One tensor that a graph takes or gives, as the engine reports it."""
+
+    shape: tuple[int | None, ...]
+    """None is a side that is open until the graph runs."""
+    dtype: str
+    """NumPy's name of it, such as ``float32``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +156,37 @@ class Session(Protocol):
         """Release the engine's memory; the session cannot run afterwards."""
 
 
+@contextmanager
+def engine_errors(what: str, reason: Callable[[Exception], str]) -> Iterator[None]:
+    """Turn whatever an engine raises inside into an :class:`EngineError` that has it as its cause.
+
+    Engines and their bindings raise what their language has, and not the same in each release. Errors of our
+    own pass.
+
+    Args:
+        what: what failed, such as ``TFLite cannot open detector.tflite for CPU``.
+        reason: makes one line of what was raised.
+    """
+    try:
+        yield
+    except EdgeBlendError:
+        raise
+    except Exception as error:
+        raise EngineError(f"{what}: {reason(error)}") from error
+
+
+class CompiledSession(Session, Protocol):
+    """A session that says what its graph takes and gives, to be held against the manifest."""
+
+    @property
+    def inputs(self) -> Mapping[str, TensorInfo]:
+        """What the graph takes, by physical tensor name."""
+
+    @property
+    def outputs(self) -> Mapping[str, TensorInfo]:
+        """What the graph gives, by physical tensor name."""
+
+
 class Backend(Protocol):
     """One engine.
 
@@ -108,11 +194,14 @@ class Backend(Protocol):
     made for, when asked for by name.
     """
 
-    def open_session(self, graph: GraphSpec, files: Sequence[Path], options: EngineOptions) -> Session:
+    def open_session(
+        self, graph: GraphSpec, files: Sequence[Path], options: EngineOptions
+    ) -> CompiledSession:
         """Compile a graph.
 
         Raises:
-            EngineError: the device is not there, or does not take the graph or the options.
+            EngineError: the device is not there, or does not take the graph or the options. Whatever the
+                engine itself raises becomes one, with the cause; so in :meth:`Session.run`.
         """
 
     def engine_info(self) -> EngineInfo:

@@ -11,10 +11,9 @@ Runtime compute on the CPU what it leaves, and ``info`` then says so.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,16 @@ import onnxruntime as ort
 
 from edgeblend.errors import EngineError
 from edgeblend.manifest import GraphSpec
-from edgeblend.runtime.backends.base import Array, DeviceInfo, EngineInfo, EngineOptions, SessionInfo
+from edgeblend.runtime.backends.base import (
+    Array,
+    DeviceInfo,
+    EngineInfo,
+    EngineOptions,
+    SessionInfo,
+    TensorInfo,
+    engine_errors,
+)
+from edgeblend.runtime.backends.onnxruntime_optimized import optimized_model
 from edgeblend.runtime.backends.processor import processor_name
 
 _SUFFIX = "ExecutionProvider"
@@ -53,8 +61,6 @@ _ALTERS = {"WeightBiasQuantization"}
 """Optimizations that change results: this one rounds weights that a quantized graph keeps in float."""
 
 _INT8_LAYERS = ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
-_OPERATOR_FIELD = b"\x22"
-"""Before an operator's type in a protobuf NodeProto: field 4, length-delimited; the length follows."""
 
 _Key = tuple[tuple[str, tuple[int, ...], str], ...]
 
@@ -64,9 +70,10 @@ class OnnxRuntimeSession:
 
     def __init__(self, session: ort.InferenceSession, info: SessionInfo) -> None:
         self.info = info
+        self.inputs = {value.name: _tensor_info(value) for value in session.get_inputs()}
+        self.outputs = {value.name: _tensor_info(value) for value in session.get_outputs()}
         self._session: ort.InferenceSession | None = session
-        self._inputs = tuple(value.name for value in session.get_inputs())
-        self._outputs = tuple(value.name for value in session.get_outputs())
+        self._outputs = tuple(self.outputs)
         self._binding = session.io_binding()
         self._key: _Key | None = None
         self._results: dict[str, Array] = {}
@@ -75,20 +82,18 @@ class OnnxRuntimeSession:
         """Run the graph once; see :class:`edgeblend.runtime.backends.base.Session`."""
         if self._session is None:
             raise EngineError("this session was closed; load the bundle again")
-        if inputs.keys() != set(self._inputs):
+        if inputs.keys() != self.inputs.keys():
             raise EngineError(
-                f"the graph takes {', '.join(self._inputs)}, got {', '.join(inputs) or 'nothing'}"
+                f"the graph takes {', '.join(self.inputs)}, got {', '.join(inputs) or 'nothing'}"
             )
-        given = {name: np.ascontiguousarray(inputs[name]) for name in self._inputs}
-        key = tuple((name, array.shape, array.dtype.str) for name, array in given.items())
-        try:
+        arrays = {name: np.ascontiguousarray(inputs[name]) for name in self.inputs}
+        key = tuple((name, array.shape, array.dtype.str) for name, array in arrays.items())
+        with engine_errors(f"ONNX Runtime failed on {self.info.device}", _reason):
             if key == self._key:
-                self._run_in_place(given)
+                self._run_in_place(arrays)
             else:
-                self._run_anew(given)
+                self._run_anew(arrays)
                 self._key = key
-        except Exception as error:  # its own have no class in common
-            raise EngineError(f"ONNX Runtime failed on {self.info.device}: {_reason(error)}") from error
         return dict(self._results)
 
     def fork(self) -> OnnxRuntimeSession:
@@ -150,13 +155,13 @@ def model_session(
     provider = _provider(options.device)
     device = _short(provider)
     _check_precision(device, options)
-    settings, own = _session_options(device, options), _provider_options(device, options)
+    own = _provider_options(device, options)
     name = model.name if isinstance(model, Path) else "the graph"
-    with tempfile.TemporaryDirectory(prefix="edgeblend-") as folder:
-        optimized = Path(folder) / "optimized.onnx"
-        if quantized:
-            settings.optimized_model_filepath = str(optimized)
-        try:
+    with engine_errors(f"ONNX Runtime cannot open {name} for {device}", _reason):
+        settings = _session_options(device, options)
+        with optimized_model() if quantized else nullcontext() as optimized:
+            if optimized is not None:
+                settings.optimized_model_filepath = optimized.path
             session = ort.InferenceSession(
                 str(model) if isinstance(model, Path) else model,
                 settings,
@@ -164,15 +169,13 @@ def model_session(
                 enable_fallback=0,
                 disabled_optimizers=_ALTERS,
             )
-        except Exception as error:  # its own have no class in common
-            raise EngineError(f"ONNX Runtime cannot open {name} for {device}: {_reason(error)}") from error
-        in_int8 = quantized and _has_int8(optimized.read_bytes())
-    if provider not in session.get_providers():
-        raise EngineError(
-            f"ONNX Runtime left {device} out for {name}, most likely because a library that the provider "
-            "needs is not there; `onnxruntime.InferenceSession` alone shows its warnings"
-        )
-    return OnnxRuntimeSession(session, _info(session, device, options, in_int8=in_int8))
+            in_int8 = optimized is not None and optimized.has_layers(_INT8_LAYERS)
+        if provider in session.get_providers():
+            return OnnxRuntimeSession(session, _info(session, device, options, in_int8=in_int8))
+    raise EngineError(
+        f"ONNX Runtime left {device} out for {name}, most likely because a library that the provider "
+        "needs is not there; `onnxruntime.InferenceSession` alone shows its warnings"
+    )
 
 
 def engine_info() -> EngineInfo:
@@ -232,13 +235,11 @@ def _session_options(device: str, options: EngineOptions) -> ort.SessionOptions:
 
 
 def _threads(options: EngineOptions) -> int:
-    """Return the threads for one run, that which calls it included; 0 leaves it to ONNX Runtime.
+    """Return the threads for one run, that which calls it included.
 
     Runs at the same time share all but those that call them.
     """
-    if options.streams == 1:
-        return options.threads or 0
-    return max((options.threads or os.cpu_count() or 1) - options.streams + 1, 1)
+    return max(options.cpu_threads - options.streams + 1, 1)
 
 
 def _provider_options(device: str, options: EngineOptions) -> dict[str, str]:
@@ -270,8 +271,15 @@ def _info(
         device=",".join([device, *sorted(others)]),
         device_name=_device_name(device),
         precision=f"int8+{precision}" if in_int8 else precision,
-        threads=options.threads,
+        threads=_threads(options) + options.streams - 1,
     )
+
+
+def _tensor_info(value: Any) -> TensorInfo:  # noqa: ANN401 - a NodeArg, which has no public name
+    """Return what ONNX Runtime says of a tensor, such as ``tensor(float)``; open sides have names."""
+    kind = str(value.type).removeprefix("tensor(").removesuffix(")")
+    shape = tuple(side if isinstance(side, int) else None for side in value.shape)
+    return TensorInfo(shape, {"float": "float32", "double": "float64"}.get(kind, kind))
 
 
 def _check_int8(info: SessionInfo, graph: GraphSpec) -> None:
@@ -281,11 +289,6 @@ def _check_int8(info: SessionInfo, graph: GraphSpec) -> None:
             f"device {info.device} computes none of this {graph.precision} graph's layers in int8, but all "
             f"in {info.precision}; take the float bundle there, or ask for 'engine' to accept it"
         )
-
-
-def _has_int8(model: bytes) -> bool:
-    """Return whether an ONNX file has layers in integers, which takes no package that reads it."""
-    return any(_OPERATOR_FIELD + bytes([len(kind)]) + kind.encode() in model for kind in _INT8_LAYERS)
 
 
 def _device_name(device: str) -> str:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openvino as ov
 
 from edgeblend.errors import EngineError
@@ -18,13 +19,18 @@ from edgeblend.runtime.backends.base import (
     EngineInfo,
     EngineOptions,
     SessionInfo,
+    TensorInfo,
+    engine_errors,
 )
 
-_HINT = "INFERENCE_PRECISION_HINT"
+_HINT, _THREADS = "INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS"
 _PRECISIONS = {"f32": ov.Type.f32, "bf16": ov.Type.bf16, "f16": ov.Type.f16}
 _LAYERS = ("Convolution", "MatMul", "FullyConnected")
 _INT8 = ("i8", "u8")
 _PRECISION_NAMES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+_VIRTUAL = ("AUTO", "HETERO", "MULTI", "BATCH")
+"""Devices that hand work on to others, listed behind a colon; AUTO finds its own where none are."""
 
 
 class OpenVinoSession:
@@ -32,26 +38,25 @@ class OpenVinoSession:
 
     def __init__(self, compiled: ov.CompiledModel, info: SessionInfo) -> None:
         self.info = info
+        self.inputs = {port.get_any_name(): _tensor_info(port) for port in compiled.inputs}
+        self.outputs = {port.get_any_name(): _tensor_info(port) for port in compiled.outputs}
         self._compiled: ov.CompiledModel | None = compiled
         self._request: ov.InferRequest | None = compiled.create_infer_request()
-        self._types = {port.get_any_name(): port.element_type.to_dtype() for port in compiled.inputs}
-        self._names = tuple(output.get_any_name() for output in compiled.outputs)
+        self._types = {name: entry.dtype for name, entry in self.inputs.items()}
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """Run the graph once; see :class:`edgeblend.runtime.backends.base.Session`."""
         if self._request is None:
             raise EngineError("this session was closed; load the bundle again")
         # OpenVINO would convert another type, and run with the last input again where one is missing.
-        if {name: array.dtype for name, array in inputs.items()} != self._types:
+        if {name: array.dtype.name for name, array in inputs.items()} != self._types:
             given = ", ".join(f"{name} ({array.dtype})" for name, array in inputs.items()) or "none"
             wanted = ", ".join(f"{name} ({dtype})" for name, dtype in self._types.items())
             raise EngineError(f"expected the inputs {wanted}, got {given}")
-        try:
+        with engine_errors(f"OpenVINO failed on {self.info.device}", _last_line):
             # Shared both ways: inputs are read where they lie, outputs are views of the request's memory.
             results = self._request.infer(dict(inputs), share_inputs=True, share_outputs=True)
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed on {self.info.device}: {_first_line(error)}") from error
-        return dict(zip(self._names, results.values(), strict=True))
+            return dict(zip(self.outputs, results.values(), strict=True))
 
     def fork(self) -> OpenVinoSession:
         """Return a session with an inference request of its own."""
@@ -68,21 +73,17 @@ def open_session(graph: GraphSpec, files: Sequence[Path], options: EngineOptions
     """Compile an OpenVINO IR; see :class:`edgeblend.runtime.backends.base.Backend`."""
     if graph.format != "openvino-ir":
         raise EngineError(f"OpenVINO opens graphs of format 'openvino-ir', this one is {graph.format!r}")
-    core = _core()
-    _check_device(core, options.device)
-    _check_npu(options)
-    try:
-        model = core.read_model(files[0])
-        compiled = core.compile_model(model, options.device, _properties(options))
+    device = options.device.upper()
+    with engine_errors(f"OpenVINO cannot compile {files[0].name} for {device}", _last_line):
+        core = _core()
+        _check_device(core, device)
+        _check_npu(device, options)
+        compiled = core.compile_model(core.read_model(files[0]), device, _properties(options))
         info = _session_info(core, compiled)
-    except RuntimeError as error:
-        raise EngineError(
-            f"OpenVINO cannot compile {files[0].name} for {options.device}: {_first_line(error)}"
-        ) from error
-    _check_precision(info, options)
-    return OpenVinoSession(
-        compiled, _with_int8(compiled, info, options) if graph.precision == "int8" else info
-    )
+        _check_precision(info, options)
+        if graph.precision == "int8":
+            info = _with_int8(compiled, info, options)
+        return OpenVinoSession(compiled, info)
 
 
 def compile_model(model: ov.Model) -> ov.CompiledModel:
@@ -136,39 +137,46 @@ def _core() -> ov.Core:
 
 
 def _check_device(core: ov.Core, device: str) -> None:
-    # 'AUTO:GPU,CPU' and 'HETERO:...' name several devices after a colon; 'GPU' stands for 'GPU.0'.
+    # 'AUTO:GPU,CPU' names several devices, 'BATCH:GPU(4)' a batch; 'GPU' stands for 'GPU.0'.
     base, _, listed = device.partition(":")
-    wanted = listed.split(",") if listed else [] if base in ("AUTO", "HETERO", "MULTI") else [base]
+    if base in _VIRTUAL and base != "AUTO" and not listed:
+        raise EngineError(f"device {device} names no device to compute on; write such as {base}:CPU")
+    wanted = [name for name in listed.split(",") if name] if base in _VIRTUAL else [device]
     available = core.available_devices
     known = {*available, *(name.partition(".")[0] for name in available)}
-    if missing := [name for name in wanted if name.strip("-") not in known]:
+    if missing := [name for name in wanted if name.strip("-").partition("(")[0] not in known]:
         raise EngineError(
             f"device {', '.join(missing)} is not there; OpenVINO sees {', '.join(available) or 'none'} "
             "(`edgeblend doctor` shows them)"
         )
 
 
-def _check_npu(options: EngineOptions) -> None:
+def _check_npu(device: str, options: EngineOptions) -> None:
     """Refuse what an Intel NPU does not have; its compiler would say it in other words, or not at all."""
-    if options.device.partition(".")[0] != "NPU":
+    if device.partition(".")[0] != "NPU":
         return
     if options.precision not in ("f16", "engine"):
         raise EngineError(
-            f"device {options.device} computes in f16 when asked for {options.precision}; ask for f16, or "
+            f"device {device} computes in f16 when asked for {options.precision}; ask for f16, or "
             "for 'engine' to accept whatever it takes"
         )
     if options.threads is not None:
-        raise EngineError(f"device {options.device} has no CPU threads to choose; leave threads out")
+        raise EngineError(f"device {device} has no CPU threads to choose; leave threads out")
 
 
 def _properties(options: EngineOptions) -> dict[str, Any]:
+    """Return what OpenVINO is asked for.
+
+    Without a number of threads it takes one per core that this process may use, as every engine here does,
+    and knows which cores of a hybrid processor to leave out; so it is not told one.
+    """
     properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY" if options.streams == 1 else "THROUGHPUT"}
     if options.streams > 1:
         properties["NUM_STREAMS"] = options.streams
     if options.precision != "engine":
         properties[_HINT] = _PRECISIONS[options.precision]
     if options.threads is not None:
-        properties["INFERENCE_NUM_THREADS"] = options.threads
+        properties[_THREADS] = options.threads
     if options.cache_dir is not None:
         properties["CACHE_DIR"] = str(options.cache_dir)
     return {**properties, **options.properties}
@@ -176,26 +184,46 @@ def _properties(options: EngineOptions) -> dict[str, Any]:
 
 def _session_info(core: ov.Core, compiled: ov.CompiledModel) -> SessionInfo:
     executing = compiled.get_property("EXECUTION_DEVICES")
-    devices = [executing] if isinstance(executing, str) else list(executing)  # the NPU's plugin has one
-    supported = set(compiled.get_property("SUPPORTED_PROPERTIES"))
-    precision = compiled.get_property(_HINT).get_type_name() if _HINT in supported else "unknown"
-    threads = (
-        int(compiled.get_property("INFERENCE_NUM_THREADS")) if "INFERENCE_NUM_THREADS" in supported else None
-    )
+    listed = [executing] if isinstance(executing, str) else list(executing)  # the NPU's plugin has one
+    devices = [device.strip("()") for device in listed]  # '(CPU)' computes until another is ready
+    each = _executing(compiled, devices)
+    hints = dict.fromkeys(facts[_HINT].get_type_name() if _HINT in facts else "unknown" for facts in each)
+    threads = [int(facts[_THREADS]) for facts in each if _THREADS in facts]
     return SessionInfo(
         engine=f"openvino {_version()}",
         device=",".join(devices),
         device_name=", ".join(str(core.get_property(device, "FULL_DEVICE_NAME")) for device in devices),
-        precision=_PRECISION_NAMES.get(precision, precision),
-        threads=threads,
+        precision="+".join(_PRECISION_NAMES.get(name, name) for name in hints),
+        threads=sum(threads) if threads else None,
     )
+
+
+def _executing(compiled: ov.CompiledModel, devices: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Return the precision and threads of each device that computes, under OpenVINO's names.
+
+    A virtual device has none of its own; it tells those of the devices it hands work to.
+    """
+    supported = set(compiled.get_property("SUPPORTED_PROPERTIES"))
+    if _HINT in supported:
+        return [{name: compiled.get_property(name) for name in (_HINT, _THREADS) if name in supported}]
+    try:
+        told: Mapping[str, Mapping[str, Any]] = compiled.get_property("DEVICE_PROPERTIES")
+    except Exception:  # noqa: BLE001 - a plugin that has no such property: nothing is known
+        return [{}]
+    return [told.get(device, {}) for device in devices]
+
+
+def _tensor_info(port: ov.ConstOutput) -> TensorInfo:
+    shape = tuple(None if side.is_dynamic else side.get_length() for side in port.get_partial_shape())
+    return TensorInfo(shape, np.dtype(port.element_type.to_dtype()).name)
 
 
 def _check_precision(info: SessionInfo, options: EngineOptions) -> None:
     if options.precision not in ("engine", info.precision):
+        other = f"{info.precision}, or for " if info.precision in _PRECISIONS else ""
         raise EngineError(
             f"device {info.device} computes in {info.precision} when asked for {options.precision}; "
-            f"ask for {info.precision}, or for 'engine' to accept whatever it takes"
+            f"ask for {other}'engine' to accept whatever it takes"
         )
 
 
@@ -219,7 +247,7 @@ def _version() -> str:
     return str(ov.__version__).partition("-")[0]
 
 
-def _first_line(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # The last line of OpenVINO's message is the cause; those before it say where it was thrown.
     return lines[-1] if lines else type(error).__name__

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from edgeblend.errors import EngineError
-from edgeblend.runtime.backends.base import Backend
+from edgeblend.runtime.backends.base import Backend, engine_errors
 
 ENTRY_POINT_GROUP = "edgeblend.backends"
 
@@ -51,25 +51,31 @@ def load_backend(name: str) -> Backend:
     foreign = _foreign_entries()
     if name not in foreign:
         raise EngineError(f"unknown engine {name!r}; known are {', '.join(backend_names())}")
-    try:
+    with engine_errors(f"engine {name!r} ({foreign[name].value}) cannot be imported", _reason):
         return cast(Backend, foreign[name].load())
-    except ImportError as error:
-        raise EngineError(f"engine {name!r} ({foreign[name].value}) cannot be imported: {error}") from error
 
 
 def _load_own(name: str, entry: BackendEntry) -> Backend:
-    problems = []
+    """Import the first of an engine's packages that is there, and what drives it."""
+    problems, install = [], f'run `pip install "edgeblend[{entry.extra}]"`'
     for package in entry.packages:
         try:
-            import_module(package)
-        except ImportError as error:
-            problems.append(str(error))
+            # Some look for a home folder while they are imported: OSError, KeyError or RuntimeError.
+            with engine_errors(f"engine {name!r}: {package} is there, but cannot be imported", _reason):
+                import_module(package)
+        except EngineError as error:
+            problems.append(error)
         else:
             return cast(Backend, import_module(entry.module))
-    raise EngineError(
-        f"engine {name!r} is not installed ({'; '.join(problems)}); "
-        f'run `pip install "edgeblend[{entry.extra}]"`'
-    )
+    for problem in problems:
+        if not isinstance(problem.__cause__, ModuleNotFoundError):
+            raise problem
+    missing = "; ".join(str(problem.__cause__) for problem in problems)
+    raise EngineError(f"engine {name!r} is not installed ({missing}); {install}")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _foreign_entries() -> dict[str, EntryPoint]:

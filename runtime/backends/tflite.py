@@ -20,8 +20,17 @@ import numpy as np
 
 from edgeblend.errors import EngineError
 from edgeblend.manifest import GraphSpec
-from edgeblend.runtime.backends.base import Array, DeviceInfo, EngineInfo, EngineOptions, SessionInfo
+from edgeblend.runtime.backends.base import (
+    Array,
+    DeviceInfo,
+    EngineInfo,
+    EngineOptions,
+    SessionInfo,
+    TensorInfo,
+    engine_errors,
+)
 from edgeblend.runtime.backends.processor import processor_name
+from edgeblend.runtime.backends.tflite_graph import check_graph
 
 FORMATS = ("tflite", "tflite-ethos-u")
 """What Vela compiled is a TFLite file, too; it runs where a delegate knows its operator."""
@@ -38,6 +47,9 @@ _DELEGATE = "DELEGATE"
 Interpreter = Any
 """Of either package."""
 
+_Made = tuple[Interpreter, int]
+"""An interpreter that is ready, and how many operators its delegates have taken."""
+
 Operators = list[dict[str, Any]]
 """The interpreter's own description: ``op_name``, and the tensors of ``inputs`` and ``outputs``."""
 
@@ -45,12 +57,15 @@ Operators = list[dict[str, Any]]
 class TfliteSession:
     """One graph in one interpreter."""
 
-    def __init__(self, make: Callable[[], Interpreter], interpreter: Interpreter, info: SessionInfo) -> None:
+    def __init__(self, make: Callable[[], _Made], interpreter: Interpreter, info: SessionInfo) -> None:
         """Take an interpreter that is ready, and what makes another like it."""
         self.info = info
         self._make, self._interpreter = make, interpreter
-        self._inputs = {entry["name"]: entry for entry in interpreter.get_input_details()}
-        self._outputs = {entry["name"]: entry["index"] for entry in interpreter.get_output_details()}
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        self.inputs = {entry["name"]: _tensor_info(entry) for entry in inputs}
+        self.outputs = {entry["name"]: _tensor_info(entry) for entry in outputs}
+        self._inputs = {entry["name"]: entry for entry in inputs}
+        self._outputs = {entry["name"]: entry["index"] for entry in outputs}
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """Run the graph once; see :class:`edgeblend.runtime.backends.base.Session`.
@@ -63,19 +78,17 @@ class TfliteSession:
             raise EngineError(
                 f"the graph takes {', '.join(self._inputs)}, got {', '.join(inputs) or 'nothing'}"
             )
-        for name, array in inputs.items():
-            self._set(name, array)
-        try:
+        with engine_errors(f"TFLite failed on {self.info.device}", _one_line):
+            for name, array in inputs.items():
+                self._set(name, array)
             self._interpreter.invoke()
-        except (RuntimeError, ValueError) as error:
-            raise EngineError(f"TFLite failed on {self.info.device}: {_one_line(error)}") from error
-        return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
+            return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
 
     def fork(self) -> TfliteSession:
         """Return a session with an interpreter of its own: they do not share what they compile."""
         if self._interpreter is None:
             raise EngineError("this session was closed; load the bundle again")
-        return TfliteSession(self._make, self._make(), self.info)
+        return TfliteSession(self._make, self._make()[0], self.info)
 
     def close(self) -> None:
         """Release the interpreter."""
@@ -101,7 +114,7 @@ def open_session(graph: GraphSpec, files: Sequence[Path], options: EngineOptions
     """
     if graph.format not in FORMATS:
         raise EngineError(f"TFLite opens graphs of format 'tflite', this one is {graph.format!r}")
-    if graph.format == "tflite-ethos-u" and options.device == _CPU:
+    if graph.format == "tflite-ethos-u" and _device(options) == _CPU:
         raise EngineError(
             "this graph was compiled for an Ethos-U: name its delegate's library as the device, on the board "
             "that has one; elsewhere run the INT8 TFLite bundle that it was made from"
@@ -128,43 +141,53 @@ def model_session(model: Path | bytes, options: EngineOptions | None = None) -> 
     options = options or EngineOptions()
     properties = dict(options.properties)
     package = _package(properties.pop("interpreter", None))
-    module = _interpreter_module(package)
+    module, device = _interpreter_module(package), _device(options)
     name = model.name if isinstance(model, Path) else "the graph"
+    failed = f"TFLite cannot open {name} for {device}"
+    with engine_errors(
+        f"{failed}: the file", lambda error: f"{_one_line(error)}; convert the checkpoint again"
+    ):
+        check_graph(model)
     source = {"model_path": str(model)} if isinstance(model, Path) else {"model_content": model}
-    threads = options.threads or 1  # which is the interpreter's own default
-    taken = 0
+    # Every session has an interpreter of its own, with threads of its own.
+    threads = max(options.cpu_threads // options.streams, 1)
 
-    def make() -> Interpreter:
-        nonlocal taken
-        delegates = _delegates(module, options.device, properties)
-        try:
+    def make() -> _Made:
+        delegates = _delegates(module, device, properties)
+        with engine_errors(failed, _one_line):
             made = module.Interpreter(**source, num_threads=threads, experimental_delegates=delegates or None)
             # Before tensors are allocated, which is when XNNPACK takes what is left.
             taken = _taken_by_delegate(made) if delegates else 0
             made.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            raise EngineError(
-                f"TFLite cannot open {name} for {options.device}: {_one_line(error)}"
-            ) from error
-        return made
+            return made, taken
 
-    interpreter = make()
-    on_cpu = options.device == _CPU
-    info = SessionInfo(
-        engine=_engine(package),
-        device=options.device,
-        device_name=processor_name() if on_cpu else Path(options.device).name,
-        precision=_precision(interpreter),
-        threads=threads,
-    )
-    if not on_cpu:
-        info = _with_delegate(info, taken, len(_own_operators(interpreter)), name)
-    return TfliteSession(make, interpreter, info)
+    interpreter, taken = make()
+    with engine_errors(failed, _one_line):
+        info = SessionInfo(
+            engine=_engine(package),
+            device=device,
+            device_name=processor_name() if device == _CPU else Path(device).name,
+            precision=_precision(interpreter),
+            threads=threads * options.streams,
+        )
+        if device != _CPU:
+            info = _with_delegate(info, taken, len(_own_operators(interpreter)), name)
+        return TfliteSession(make, interpreter, info)
 
 
 def engine_info() -> EngineInfo:
     """Return the interpreter's version and its one device; what delegates drive does not show before."""
     return EngineInfo(_engine(_package(None)), (DeviceInfo(_CPU, processor_name(), ("f32", "int8")),))
+
+
+def _device(options: EngineOptions) -> str:
+    """Return ``CPU`` in any case, or a library's path as it is."""
+    return _CPU if options.device.upper() == _CPU else options.device
+
+
+def _tensor_info(entry: Mapping[str, Any]) -> TensorInfo:
+    sides = (int(side) for side in entry["shape_signature"])
+    return TensorInfo(tuple(None if side < 0 else side for side in sides), np.dtype(entry["dtype"]).name)
 
 
 def _engine(package: str) -> str:
@@ -186,10 +209,8 @@ def _package(wanted: str | None) -> str:
 
 
 def _interpreter_module(package: str) -> Any:  # noqa: ANN401
-    try:
+    with engine_errors(f"{package} cannot be imported", _one_line):
         return import_module(f"{package}.interpreter")
-    except (ImportError, AttributeError) as error:  # the latter: made for another major version of NumPy
-        raise EngineError(f"{package} cannot be imported: {_one_line(error)}") from error
 
 
 def _delegates(module: Any, device: str, properties: Mapping[str, str]) -> list[Any]:  # noqa: ANN401
@@ -205,15 +226,11 @@ def _delegates(module: Any, device: str, properties: Mapping[str, str]) -> list[
             f"device {device} is not there; TFLite has CPU, and delegates by the path of their library, such "
             "as /usr/lib/libedgetpu.so.1"
         )
-    try:
+    asked = f" with {', '.join(f'{key}={value}' for key, value in properties.items())}" if properties else ""
+    with engine_errors(f"the delegate {device} cannot be loaded{asked}", _one_line):
         # The interpreter says less about a library that is not there, or that is none of a delegate.
         _ = ctypes.CDLL(device).tflite_plugin_create_delegate
         return [module.load_delegate(device, dict(properties))]
-    except (OSError, ValueError, AttributeError) as error:
-        asked = (
-            f" with {', '.join(f'{key}={value}' for key, value in properties.items())}" if properties else ""
-        )
-        raise EngineError(f"the delegate {device} cannot be loaded{asked}: {_one_line(error)}") from error
 
 
 def _taken_by_delegate(interpreter: Interpreter) -> int:
@@ -287,7 +304,7 @@ def _check_precision(info: SessionInfo, graph: GraphSpec, options: EngineOptions
             f"TFLite computes in {info.precision} when asked for {options.precision}; ask for f32, or for "
             "'engine' to accept whatever it takes"
         )
-    if options.device != _CPU and info.precision != "int8":
+    if _device(options) != _CPU and info.precision != "int8":
         raise EngineError(
             f"the delegate {options.device} does not say whether it computes float layers in f32, as was "
             "asked for; ask for 'engine' to accept whatever it takes"

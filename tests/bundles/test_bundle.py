@@ -135,7 +135,7 @@ def test_a_truncated_zip(archive: Path) -> None:
         Bundle.load(archive)
 
 
-@pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "a/b/evil.txt", "..\\evil.txt", "C:evil.txt"])
+@pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "a/../evil.txt", "..\\evil.txt", "C:evil.txt"])
 def test_zip_entries_that_point_outside_are_refused(folder: Path, tmp_path: Path, name: str) -> None:
     path = rezip(folder, tmp_path / "outside.zip")
     with zipfile.ZipFile(path, "a") as archive:
@@ -143,6 +143,112 @@ def test_zip_entries_that_point_outside_are_refused(folder: Path, tmp_path: Path
     with pytest.raises(BundleError, match="points outside the bundle"):
         Bundle.load(path)
     assert not list(tmp_path.parent.glob("**/evil.txt"))
+
+
+JUNK = (
+    ".DS_Store",
+    "._basis.bin",
+    "Thumbs.db",
+    "THUMBS.DB",
+    "desktop.ini",
+    ".directory",
+    "Icon\r",
+    ".localized",
+)
+JUNK_FOLDERS = (
+    "__MACOSX",
+    "@eaDir",
+    ".Spotlight-V100",
+    ".Trashes",
+    ".fseventsd",
+    ".AppleDouble",
+    ".Trash-1000",
+)
+
+
+def test_what_systems_leave_in_a_folder_is_passed_over(folder: Path) -> None:
+    for name in JUNK:
+        (folder / name).write_text("junk")
+    for name in JUNK_FOLDERS:
+        (folder / name / "deep").mkdir(parents=True)
+        (folder / name / "deep" / "file").write_text("junk")
+    assert Bundle.load(folder).manifest.things == ("cat", "dog")
+
+
+@pytest.mark.parametrize("prefix", ["", "tiny/"])
+def test_what_systems_leave_in_a_zip_is_passed_over(folder: Path, tmp_path: Path, prefix: str) -> None:
+    path = rezip(folder, tmp_path / "mac.zip", prefix=prefix)
+    with zipfile.ZipFile(path, "a") as archive:
+        for name in JUNK:
+            archive.writestr(prefix + name, "junk")
+            archive.writestr(f"__MACOSX/{prefix}._{name}", "junk")
+        for name in JUNK_FOLDERS:
+            archive.writestr(f"{prefix}{name}/a/b/c", "junk")
+    bundle = Bundle.load(path)
+    assert {file.name for file in bundle.folder.iterdir()} == {file.name for file in folder.iterdir()}
+
+
+def test_a_junk_entry_that_points_outside_is_refused_all_the_same(folder: Path, tmp_path: Path) -> None:
+    path = rezip(folder, tmp_path / "outside.zip")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("../__MACOSX/x", "evil")
+    with pytest.raises(BundleError, match="points outside the bundle"):
+        Bundle.load(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["notes.txt"], r"does not list: notes\.txt; move them elsewhere"),
+        (["sub/a.txt"], r"does not list: sub/(a\.txt)?; move them elsewhere"),
+        (list("abcdefg"), "does not list: a, b, c, d, e and 2 more; move"),
+        (["odd\nname"], r"does not list: 'odd\\nname'"),
+    ],
+)
+def test_other_files_are_named_with_what_to_do(
+    folder: Path, tmp_path: Path, names: list[str], message: str
+) -> None:
+    path = rezip(folder, tmp_path / "more.zip")
+    with zipfile.ZipFile(path, "a") as archive:
+        for name in names:
+            archive.writestr(name, "mine")
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text("mine")
+    for place in (folder, path):
+        with pytest.raises(BundleError, match=message) as caught:
+            Bundle.load(place)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_file_beside_the_folder_in_a_zip_is_named(folder: Path, tmp_path: Path) -> None:
+    path = rezip(folder, tmp_path / "beside.zip", prefix="tiny/")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("README.txt", "mine")
+    with pytest.raises(BundleError, match=r"does not list: README\.txt; move them elsewhere"):
+        Bundle.load(path)
+
+
+def test_a_bundle_two_folders_deep_says_so(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="lies too deep in it, in exports/tiny; pack that folder itself"):
+        Bundle.load(rezip(folder, tmp_path / "deep.zip", prefix="exports/tiny/"))
+    with pytest.raises(BundleError, match=r"has no manifest\.json; .*/exports/tiny is one"):
+        (tmp_path / "exports").mkdir()
+        folder.rename(tmp_path / "exports" / "tiny")
+        Bundle.load(tmp_path / "exports")
+
+
+def test_a_zip_of_two_bundles_says_so(folder: Path, tmp_path: Path) -> None:
+    path = rezip(folder, tmp_path / "two.zip", prefix="one/")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.write(folder / MANIFEST_NAME, f"two/{MANIFEST_NAME}")
+    with pytest.raises(BundleError, match=r"more than one bundle \(one, two\)"):
+        Bundle.load(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + ".zip", "y/" * 2500, "a\0b"])
+def test_a_path_that_no_system_takes(name: str) -> None:
+    with pytest.raises(BundleError, match="no such bundle"):
+        Bundle.load(name)
 
 
 def test_zip_links_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -150,8 +150,13 @@ def test_classes_go_by_name(tmp_path):
         ({5: found(names=("cat", "cow"))}, r"image 5 \(0.png\): .* differing are cow, dog;"),
         ({5: found(names=("cat", "dog", "eel"))}, "differing are eel;"),
         ({5: found(size=(160, 120))}, r"frame of \(120, 160\), got \(160, 120\)"),
-        ({5: found(A, scores=[math.nan])}, "expected finite boxes and scores"),
-        ({5: found((0, 0, math.inf, 5), mask_boxes=[A])}, "expected finite boxes and scores"),
+        ({5: found(A, scores=[math.nan])}, "expected finite scores of"),
+        ({5: found((0, 0, math.inf, 5), mask_boxes=[A])}, "expected finite boxes of"),
+        ({5: found(A, mask_boxes=[(0, math.nan, 5, 5)])}, "expected finite mask_boxes of"),
+        (
+            {5: replace(found(A), mask_probs=np.full((1, 4, 4), math.nan, np.float32))},
+            "expected finite mask_probs of",
+        ),
     ],
 )
 def test_predictions_that_do_not_belong_are_refused(tmp_path, predictions, message):
@@ -230,7 +235,7 @@ def random_case(folder, random, *, shift=2.0, least=0.3):
         changed = np.where(random.random(len(every)) < 0.1, 0, changed)
         predictions[number] = Instances(
             boxes=every,
-            scores=random.random(len(every), np.float32),
+            scores=random.random(len(every)).round(1).astype(np.float32),
             classes=changed.astype(np.int64),
             class_names=("a", "b", "c"),
             mask_probs=random.uniform(least, 1, (len(every), 7, 7)).astype(np.float32),
@@ -251,14 +256,39 @@ def whole_rle(ring):
     return {"size": list(SIZE), "counts": np.diff([0, *bounds, flat.size]).tolist()}
 
 
+def renumbered(content, predictions, new):
+    """The same file and predictions with other ids of everything."""
+    keys = ("id", "image_id", "category_id")
+    content = {
+        kind: [{**item, **{key: new(item[key]) for key in keys if key in item}} for item in items]
+        for kind, items in content.items()
+    }
+    return content, {new(image): instances for image, instances in predictions.items()}
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        lambda i: i,
+        lambda i: i - 1,
+        lambda i: i - 20,
+        lambda i: 2**54 + i,
+        lambda i: 2**63 + i,
+        lambda i: 2**127 + i,
+    ],
+    ids=["as they are", "from 0", "negative", "2**54", "2**63", "2**127"],
+)
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_parity_with_pycocotools(tmp_path, seed):
+def test_parity_with_pycocotools(tmp_path, seed, new):
     coco = pytest.importorskip("pycocotools.coco")
     cocoeval = pytest.importorskip("pycocotools.cocoeval")
     content, predictions = random_case(tmp_path, np.random.default_rng(seed))
+    content["images"].reverse()  # of equal scores, the lower image id is first, wherever it is listed
     path = tmp_path / "val.json"
+    given, expected = renumbered(content, predictions, new)
+    path.write_text(json.dumps(given))
+    accuracy = measure_accuracy(read_coco(path), expected)
     path.write_text(json.dumps(content))
-    accuracy = measure_accuracy(read_coco(path), predictions)
     records = [r for i, found_ in predictions.items() for r in found_.to_coco(i, category_ids=[10, 20, 30])]
     for kind, ours in (("bbox", accuracy.box), ("segm", accuracy.mask)):
         with contextlib.redirect_stdout(io.StringIO()):
@@ -276,6 +306,37 @@ def test_parity_with_pycocotools(tmp_path, seed):
         per_class = 100 * evaluation.eval["precision"][..., 0, 2].mean(axis=(0, 1))
         assert list(ours.per_class.values()) == pytest.approx(per_class, abs=1e-6)
         assert 5 < ours.ap < 95
+
+
+def test_parity_on_a_file_with_a_root_and_names_that_repeat(tmp_path):
+    coco = pytest.importorskip("pycocotools.coco")
+    cocoeval = pytest.importorskip("pycocotools.cocoeval")
+    content, predictions = random_case(tmp_path, np.random.default_rng(4))
+    for category in content["categories"]:
+        category["supercategory"] = "a"
+    content["categories"] = [
+        {"id": 0, "name": "a", "supercategory": "none"},
+        {"id": 5, "name": "b", "supercategory": "a"},
+        *content["categories"],
+    ]
+    path = tmp_path / "val.json"
+    path.write_text(json.dumps(content))
+    dataset = read_coco(path)
+    assert (dataset.class_names, dataset.category_ids) == (("a", "b", "c"), (10, 20, 30))
+    records = [
+        {key: record[key] for key in ("image_id", "category_id", "score", "segmentation")}
+        for image, found_ in predictions.items()
+        for record in found_.to_coco(image, category_ids=dataset.category_ids)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = coco.COCO(str(path))
+        evaluation = cocoeval.COCOeval(truth, truth.loadRes(records), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    assert measure_accuracy(dataset, predictions).mask.ap == pytest.approx(
+        100 * evaluation.stats[0], abs=1e-6
+    )
 
 
 def band_of(mask):

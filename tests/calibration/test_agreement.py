@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,14 @@ def test_nothing_matches_nothing() -> None:
     assert match_instances(none, instances([[0, 0, 9, 9]], [0]), min_box_iou=0.5).shape == (0, 2)
 
 
+@pytest.mark.parametrize("where", ["boxes", "scores"])
+def test_what_is_not_finite_matches_nothing(where) -> None:
+    good = instances([[0, 0, 9, 9]], [0])
+    broken = replace(good, **{where: np.full_like(getattr(good, where), np.nan)})
+    for pair in ((good, broken), (broken, good), (broken, broken)):
+        assert len(match_instances(*pair, min_box_iou=0.0)) == 0
+
+
 @pytest.mark.parametrize(
     ("first", "second", "iou"),
     [
@@ -58,6 +68,9 @@ def test_nothing_matches_nothing() -> None:
         ([[1, 1], [0, 0]], [[0, 0], [1, 1]], 0.0),
         ([[0, 0], [0, 0]], [[0, 0], [0, 0]], 1.0),
         ([[1, 0.5], [0, 0]], [[1, 1], [0, 0]], 1.0),  # a cell on the threshold decides nothing
+        ([[np.nan, np.nan], [np.nan, np.nan]], [[1, 1], [0, 0]], 0.0),
+        ([[1, 1], [0, 0]], [[1, 1], [0, np.nan]], 0.0),
+        ([[np.inf, 1], [0, 0]], [[np.inf, 1], [0, 0]], 0.0),
     ],
 )
 def test_mask_iou_by_hand(first, second, iou) -> None:

@@ -441,10 +441,12 @@ def test_frames_of_a_video(tmp_path):
 def test_pictures_that_cannot_be_read_are_noted(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), PICTURE)
     (tmp_path / "b.png").write_bytes(b"no picture")
+    (tmp_path / "c.heic").touch()
     frames = read_bench_frames(tmp_path)
     assert len(frames.pictures) == 1
-    (note,) = frames.notes
-    assert note.startswith("1 of 2 frames left out: b.png: ")
+    passed_over, left_out = frames.notes
+    assert passed_over.endswith("passed over: 1 .heic")
+    assert left_out.startswith("1 of 2 frames left out: b.png: ")
     (tmp_path / "a.png").unlink()
     with pytest.raises(InputError, match=r"none of .*b\.png"):
         read_bench_frames(tmp_path)
@@ -576,7 +578,7 @@ def no_work(monkeypatch):
         ({"seconds": float("nan")}, "seconds above 0"),
         ({"streams": 0}, "streams must be at least 1"),
         ({"threads": 0}, "threads must be at least 1"),
-        ({"precision": "f64"}, "unknown precision 'f64'"),
+        ({"precision": "f64"}, "precision: unknown value 'f64'"),
         ({"score_threshold": 1.5}, "score_threshold must be"),
         ({"frames": []}, "got none"),
         ({"frame_size": (0, 1)}, "frame size"),

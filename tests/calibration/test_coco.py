@@ -1,9 +1,11 @@
 import json
+import math
 import sys
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgeblend.calibration.coco import read_coco, read_picture
 from edgeblend.errors import InputError
@@ -115,7 +117,10 @@ def test_objects_stay_with_their_picture_in_the_order_of_the_file(write):
         (3, [9, 4]),
         (4, []),
     ]
-    assert dataset.notes == ("1 of 3 pictures without objects",)
+    assert dataset.notes == (
+        "1 pictures listed under more than one image id: a.png",
+        "1 of 3 pictures without objects",
+    )
 
 
 def test_no_objects_at_all(write):
@@ -148,10 +153,15 @@ def test_missing_pictures_are_counted(write):
     [
         ({"segmentation": []}, "1 objects dropped: no segmentation"),
         ({"segmentation": None}, "1 objects dropped: no segmentation"),
-        ({"segmentation": [[1, 1, 2, 2]]}, "1 objects dropped: polygons without an area"),
-        ({"segmentation": [[1, 1, 5, 1, 5, 4, 1]]}, "1 objects dropped: polygons without an area"),
+        ({"segmentation": [[1, 1, 2, 2]]}, "1 objects dropped: polygons with fewer than 3 points"),
+        (
+            {"segmentation": [[1, 1, 5, 1, 5, 4, 1]]},
+            "1 objects dropped: polygons with an odd number of coordinates",
+        ),
         ({"segmentation": [[1, 1, 2, 2, 3, 3]]}, "1 objects dropped: polygons without an area"),
-        ({"segmentation": [[]]}, "1 objects dropped: polygons without an area"),
+        ({"segmentation": [[1.1, 1.1, 1.3, 1.3, 1.2, 1.2]]}, "1 objects dropped: polygons without an area"),
+        ({"segmentation": [[2, 2, 2, 2, 2, 2]]}, "1 objects dropped: polygons without an area"),
+        ({"segmentation": [[]]}, "1 objects dropped: polygons with fewer than 3 points"),
         ({"segmentation": {"size": [8, 9], "counts": [72]}}, "1 objects dropped: an empty mask"),
         ({"segmentation": {"size": [8, 9], "counts": "X2"}}, "1 objects dropped: an empty mask"),
         ({"bbox": [1, 1, 0, 3]}, "1 objects dropped: a box without an area"),
@@ -171,7 +181,21 @@ def test_a_flat_ring_beside_a_good_one_is_left_out(write):
     dataset = read_coco(write(document(annotations=items)))
     (ring,) = dataset.images[0].objects[0].segmentation
     assert ring.tolist() == SQUARE
-    assert dataset.notes == ("2 polygons without an area left out of masks",)
+    assert dataset.notes == (
+        "1 polygons without an area left out of masks",
+        "1 polygons with fewer than 3 points left out of masks",
+    )
+
+
+def test_a_ring_that_crosses_itself_has_the_pixels_it_covers(write):
+    coco_mask = pytest.importorskip("pycocotools.mask")
+    bow_tie = [0, 0, 9, 8, 9, 0, 0, 8]
+    item = annotation(segmentation=[bow_tie], area=None)
+    (image,) = read_coco(write(document(annotations=[item]))).images
+    (found,) = image.objects
+    wanted = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects([bow_tie], 8, 9))).astype(bool)
+    assert wanted.sum() > 20
+    assert (found.mask(8, 9) == wanted).all() and found.area == wanted.sum()
 
 
 def test_boxes_are_clipped(write):
@@ -200,32 +224,46 @@ IMAGE = document()["images"][0]
         (b"", "not a JSON file"),
         (b"{", "not a JSON file"),
         (b'{"images": "\xff"}', "not "),
-        (json.dumps(document()).encode("utf-16"), "not "),
+        (json.dumps(document()).encode("utf-16")[:-1], "not a JSON file"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(20), "not a JSON file: a PNG; annotations in COCO's JSON format"),
         (
             json.dumps(document(annotations=[annotation(segmentation={"size": [8, 9], "counts": "a~"})]))
             .encode()
             .replace(b"~", b"\xff"),
-            "annotation 1: segmentation: .* decode",
+            "annotation 1: segmentation: Invalid UTF-8",
         ),
         (b"[]", "not COCO's format for instances: Expected `object`, got `array`"),
         (without(document(), "annotations"), "missing required field `annotations`"),
         (document(images=[], annotations=[]), "expected at least one picture"),
         (document(categories=[], annotations=[]), "expected at least one category"),
-        (document(images=[without(IMAGE, "width")]), r"missing required field `width` - at `\$.images\[0\]`"),
+        (document(images=[without(IMAGE, "id")]), r"missing required field `id` - at `\$.images\[0\]`"),
+        (document(images=[{**IMAGE, "width": 1 << 21}]), r"Expected `int` <= 1048576 - at `\$.images\[0\].w"),
+        (
+            document(images=[{**IMAGE, "width": 1 << 20, "height": 1 << 20}]),
+            "larger than any that can be read: image 7 of 1048576x1048576",
+        ),
+        (
+            document(images=[{**IMAGE, "width": math.nan}, {**IMAGE, "id": "x"}]),
+            "NaN and Infinity count as null",
+        ),
         (document(images=[{**IMAGE, "height": 0}]), r"Expected `int` >= 1 - at `\$.images\[0\].height`"),
-        (document(images=[{**IMAGE, "id": "7"}]), "Expected `int`, got `str`"),
+        (document(images=[{**IMAGE, "id": "a7"}]), r"Expected `int`, got `str` - at `\$.images\[0\].id"),
+        (document(images=[{**IMAGE, "id": 7.5}]), r"Expected `int`, got `float` - at `\$.images\[0\].id"),
+        (json.dumps(document()).encode().replace(b"7", b"7" * 5000, 1), "out of range"),
         (document(images=[IMAGE, IMAGE]), "image ids given more than once: 7"),
-        (document(annotations=[annotation()] * 2), "annotation ids given more than once: 1"),
         (document(categories=[{"id": 5, "name": c} for c in "ab"]), "category ids given more than once: 5"),
         (
-            document(categories=[{"id": i, "name": "dog"} for i in (5, 6)]),
-            "category names given more than once: 'dog'",
+            document(annotations=[annotation(image_id=8)]),
+            "no annotation is of an image that the file lists: annotation 1 names image 8",
         ),
-        (document(annotations=[annotation(image_id=8)]), "annotation 1 names image 8"),
         (document(annotations=[annotation(category_id=8)]), "annotation 1 names category 8"),
         (document(annotations=[annotation(bbox=[1, 2, 3])]), r"of length 4 - at .*bbox"),
-        (document(annotations=[annotation(bbox=[1, 2, 3, float("nan")])]), "not a JSON file"),
-        (document(annotations=[annotation(iscrowd=2)]), "Invalid enum value 2"),
+        (json.dumps(document()).encode().replace(b"12", b"nan", 1), "not a JSON file: JSON is malformed"),
+        (document(annotations=[annotation(iscrowd=2)]), "expected iscrowd to be 0 or 1: annotation 1 has 2"),
+        (
+            json.dumps(document()).encode().replace(b"12", b"1e999", 1),
+            r"out of range - at `\$.annotations\[0\].a",
+        ),
         (document(annotations=[annotation(area=-1)]), "Expected `float` >= 0"),
         (
             document(annotations=[annotation(segmentation=SQUARE)]),
@@ -243,6 +281,10 @@ IMAGE = document()["images"][0]
         (
             document(annotations=[annotation(segmentation={"size": [8, 9], "counts": [80, -8]})]),
             "annotation 1: run lengths that",
+        ),
+        (
+            document(annotations=[annotation(segmentation={"size": [8, 9], "counts": [10**30, 72]})]),
+            "annotation 1: run lengths that add up",
         ),
         (
             document(annotations=[annotation(segmentation={"size": [8, 9], "counts": "9353"})]),
@@ -292,6 +334,11 @@ def test_a_picture_is_as_large_as_annotated(write, tmp_path):
     with pytest.raises(InputError, match="expected 9x8 pixels as annotated, got 9x7; use the annotated file"):
         read_picture(image)
     cv2.imwrite(str(tmp_path / "train" / "a.png"), picture.transpose(1, 0, 2))
+    with pytest.raises(InputError, match="got 8x9; width and height seem to be exchanged in the annotations"):
+        read_picture(image)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(picture).save(tmp_path / "train" / "a.png", exif=turned)
     with pytest.raises(InputError, match="got 8x9; it seems to have been annotated before it was turned"):
         read_picture(image)
 

@@ -268,10 +268,12 @@ def test_pictures_that_cannot_be_read_are_left_out_and_noted(tiny_bundle, labell
     shutil.copy(labelled_pictures / "pictures" / "1.png", tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"no picture")
     cv2.imwrite(str(tmp_path / "c.png"), np.zeros((40, 60, 3), np.uint8))
+    (tmp_path / "d.heic").touch()
     report = compare(tiny_bundle, [tiny_bundle], tmp_path)
     assert (report.num_images, report.ok) == (2, True)
-    assert len(report.notes) == 1
-    assert "1 of 3 pictures left out" in report.notes[0] and "b.png" in report.notes[0]
+    passed_over, left_out = report.notes
+    assert passed_over.endswith("passed over: 1 .heic")
+    assert "1 of 3 pictures left out" in left_out and "b.png" in left_out
 
 
 # Its parts
@@ -328,7 +330,7 @@ def test_without_accuracy_the_drop_is_what_agreement_lacks():
 def test_a_drop_that_was_not_measured_is_no_drop_of_zero(place):
     parts = [accuracy(60, 50), accuracy(60, 50)]
     parts[place] = accuracy(math.nan, 50)
-    with pytest.raises(ValueError, match="got nan"):
+    with pytest.raises(InputError, match="got nan"):
         judged_drop(*parts, AgreementTotals())
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from edgeblend.calibration import fresh_start
 from edgeblend.calibration.fresh_start import FreshStart, main, measure_fresh_start
-from edgeblend.errors import EngineError
+from edgeblend.errors import EngineError, OutputError
 
 pytest.importorskip("openvino")
 
@@ -56,7 +56,7 @@ def test_loading_comes_first(small_bundle, frames, tmp_path, capsys, monkeypatch
     for number, frame in enumerate(frames):
         np.save(tmp_path / f"{number}.npy", frame)
     assert main([str(small_bundle.path), *map(str, sorted(tmp_path.iterdir()))]) == 0
-    told = json.loads(capsys.readouterr().out)
+    told = json.loads(capsys.readouterr().out.removeprefix("\nedgeblend answers: "))
     assert (told["load_s"], told["first_result_s"]) == (2.0, 5.0)
     assert set(told) == {"load_s", "first_result_s", "peak_memory"}
 
@@ -68,3 +68,12 @@ def test_compiled_graphs_are_kept_where_asked_for(small_bundle, frames, tmp_path
     assert kept
     measure_fresh_start(small_bundle.path, frames, cache_dir=cache)
     assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == kept
+
+
+def test_a_temporary_folder_that_is_full(small_bundle, frames, monkeypatch):
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(fresh_start.np, "save", fail)
+    with pytest.raises(OutputError, match="temporary folder: the frames .* No space left .* TMPDIR"):
+        measure_fresh_start(small_bundle.path, frames)

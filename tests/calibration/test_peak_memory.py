@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeblend.calibration import peak_memory
+from edgeblend import child_process
 from edgeblend.calibration.peak_memory import main, measure_peak_memory, peak_resident_bytes
 from edgeblend.errors import EngineError
 
@@ -58,11 +58,12 @@ def test_a_process_that_dies(script, words, tmp_path, picture, monkeypatch):
     interpreter = tmp_path / "python"
     interpreter.write_text(f"#!/bin/sh\n{script}\n")
     interpreter.chmod(0o755)
-    monkeypatch.setattr(peak_memory.sys, "executable", str(interpreter))
+    monkeypatch.setattr(child_process.sys, "executable", str(interpreter))
     with pytest.raises(EngineError, match=words):
         measure_peak_memory(tmp_path, [picture])
 
 
 def test_the_number_comes_last(tiny_bundle, picture, capsys):
     assert main([str(tiny_bundle.path), f"./{os.path.relpath(picture)}"]) == 0
-    assert int(capsys.readouterr().out) == peak_resident_bytes()
+    mark, number = capsys.readouterr().out.strip().split(": ")
+    assert (mark, int(number)) == ("edgeblend answers", peak_resident_bytes())

@@ -150,6 +150,13 @@ def test_less_than_asked_for_says_so():
     assert "300 frames were asked for, but there are only 3 that differ enough" in notes
 
 
+def test_what_was_passed_over_is_the_first_note(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "b.heic").touch()
+    notes = sample_frames(tmp_path).notes
+    assert notes[0] == f"{tmp_path}: 1 file that is no picture was passed over: 1 .heic"
+
+
 def test_corrupt_pictures_are_skipped_and_counted(tmp_path):
     folder = write_pictures(tmp_path / "p", scenes(4))
     _, data = cv2.imencode(".jpg", next(scenes(1)))
@@ -386,6 +393,15 @@ def test_a_full_disk_is_an_output_error(temporary, monkeypatch):
     with pytest.raises(OutputError, match="frame 0: .*No space left.*TMPDIR"):
         sample_frames(scenes(3))
     assert list(temporary.iterdir()) == []
+
+
+def test_a_temporary_folder_that_cannot_be_written_is_an_output_error(monkeypatch):
+    def refuse(**options):
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(OutputError, match="No usable temporary directory found.*TMPDIR"):
+        sample_frames(scenes(3))
 
 
 def test_lists_stay_usable_after_closing():

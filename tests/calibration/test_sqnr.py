@@ -76,6 +76,16 @@ def test_values_that_are_not_finite_are_infinite_noise():
         assert tally.outputs()[0].db == -math.inf
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_reference_that_is_not_finite_is_no_match(wrong):
+    tally = SqnrTally()
+    tally.add(outputs(1, wrong), outputs(1, wrong))
+    tally.add(outputs(1, 2), outputs(1, 2))
+    assert tally.outputs()[0].db == -math.inf
+    for signal, noise in ((wrong, 0.0), (wrong, 1.0), (1.0, wrong)):
+        assert sqnr_db(signal, noise) == -math.inf
+
+
 def test_what_has_no_counterpart_is_left_out():
     tally = SqnrTally()
     tally.add(

@@ -266,10 +266,10 @@ def test_a_page_is_replaced_when_asked(argv, cli, refused):
 def test_what_was_measured_is_printed_though_the_page_cannot_be_written(argv, cli, monkeypatch):
     from edgeblend.errors import OutputError
 
-    def fail(path, data):
+    def fail(path, data, **options):
         raise OutputError(f"{path}: cannot be written: the disk is full")
 
-    monkeypatch.setattr("edgeblend.cli.whole_file.write_atomically", fail)
+    monkeypatch.setattr("edgeblend.staging.write_atomically", fail)
     code, stdout, stderr = cli([*argv, "--html", "speed.html"])
     assert code == 9
     assert "whole frame" in stdout and "written" not in stdout

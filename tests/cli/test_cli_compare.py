@@ -283,10 +283,10 @@ def test_without_labels_a_light_install_is_enough(bundles, labels, process):
 
 @pytest.mark.usefixtures("quick")
 def test_what_was_measured_is_printed_though_it_cannot_be_written(bundles, labels, cli, monkeypatch):
-    def fail(path, data):
+    def fail(path, data, **options):
         raise errors.OutputError(f"{path}: cannot be written: disk full")
 
-    monkeypatch.setattr("edgeblend.cli.whole_file.write_atomically", fail)
+    monkeypatch.setattr("edgeblend.staging.write_atomically", fail)
     argv = [
         "compare",
         bundles / "float",

@@ -193,15 +193,15 @@ def test_an_unknown_target(model, refused):
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ("cup,spoon", "expected 3 different class names, got 2"),
+        ("cup,spoon", "the model has 3 classes, got 2 names"),
         ("cup,spoon,table,chair", "got 4"),
-        ("cup,spoon,cup", "different"),
-        ("cup,,table", "different"),
-        ("", "expected 3"),
+        ("cup,spoon,cup", "'cup' is given more than once"),
+        ("cup,,table", "a name is empty"),
+        ("", "got 1 names"),
         ("nowhere.txt", "nowhere.txt: no such file"),
         ("lists/classes", "lists/classes: no such file"),
-        ("folder.txt", "folder.txt: no such file"),
-        ("two.txt", "got 2: cup, spoon"),
+        ("folder.txt", "folder.txt: cannot be read"),
+        ("two.txt", "got 2 names: cup, spoon"),
         ("latin1.txt", "latin1.txt"),
     ],
 )
@@ -347,11 +347,29 @@ def test_what_converting_needs_is_named(missing, model, process, one_line, tmp_p
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--target", "ethos-u", "--config", "R_50_3x"), "--config is not for --target ethos-u"),
-        (("--target", "ethos-u", "--input-size", "64x96"), "--input-size is not for --target ethos-u"),
-        (
-            ("--config", "R_50_3x", "--accelerator", "ethos-u55-64"),
-            "--accelerator is not for --target openvino",
+        *(
+            (("--target", "ethos-u", *option), f"{option[0]} has no effect on --target ethos-u")
+            for option in (
+                ("--config", "R_50_3x"),
+                ("--input-size", "64x96"),
+                ("--dynamic",),
+                ("--class-names", ""),
+                ("--precision", "fp32"),
+                ("--precision", "fp16"),
+                ("--attention", "sparse"),
+                ("--attention", "dense"),
+            )
+        ),
+        *(
+            (("--config", "R_50_3x", *option), f"{option[0]} has no effect on --target openvino")
+            for option in (
+                ("--accelerator", "ethos-u55-64"),
+                ("--system-config", "A"),
+                ("--memory-mode", "B"),
+                ("--vela-config", "vela.ini"),
+                ("--arena-cache-size", "0"),
+                ("--optimise", "Performance"),
+            )
         ),
         (("--target", "tflite"), "required: --config"),
     ],

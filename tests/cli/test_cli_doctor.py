@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import edgeblend
+from edgeblend.cli import requirements
 from edgeblend.runtime.backends import registry
 
 
@@ -42,10 +43,61 @@ def test_nothing_but_the_runtime(process):
     assert "error" in json.loads(done.stdout)["engines"]["openvino"]
 
 
-def test_a_package_that_is_missing(monkeypatch, cli, cli_json):
-    monkeypatch.setattr("edgeblend.cli.doctor._PACKAGES", ("numpy", "no-such-package"))
-    assert cli_json(["doctor"])["packages"] == {"numpy": np.__version__, "no-such-package": None}
-    assert "not installed" in cli(["doctor"])[1]
+REQUIREMENTS = ["numpy>=1.26", "no-such-package; extra == 'quantize'", "msgspec>=99,<100; extra == 'train'"]
+
+
+def test_packages_that_are_missing_or_of_another_version(monkeypatch, cli, cli_json):
+    monkeypatch.setattr(requirements, "requires", lambda name: REQUIREMENTS)
+    report = cli_json(["doctor"])
+    assert report["packages"] == {
+        "numpy": np.__version__,
+        "no-such-package": None,
+        "msgspec": version("msgspec"),
+    }
+    needed = report["requirements"]
+    assert {name: found["satisfied"] for name, found in needed.items()} == {
+        "numpy": True,
+        "no-such-package": None,
+        "msgspec": False,
+    }
+    assert (needed["msgspec"]["needs"], needed["msgspec"]["extras"]) == ("<100,>=99", ["train"])
+    stdout = cli(["doctor"])[1]
+    assert f"{np.__version__} (>=1.26)" in stdout
+    assert "not installed, for quantize" in stdout
+    assert f"{version('msgspec')}, but edgeblend needs <100,>=99" in stdout
+
+
+def test_it_lists_every_package_that_the_project_names(cli_json):
+    """The list is the distribution's own, and so cannot be out of date."""
+    pinned = {"torch", "nncf", "litert-torch", "ai-edge-quantizer", "ethos-u-vela"}
+    assert pinned | {"numpy", "msgspec", "openvino"} <= set(cli_json(["doctor"])["packages"])
+
+
+def test_without_metadata_there_is_no_list(monkeypatch, cli_json):
+    def fail(name):
+        raise requirements.PackageNotFoundError(name)
+
+    monkeypatch.setattr(requirements, "requires", fail)
+    assert cli_json(["doctor"])["packages"] == {}
+
+
+@pytest.mark.parametrize(
+    ("installed", "bounds", "expected"),
+    [
+        ("2.13.0+cpu", ["==2.13.0"], True),
+        ("2.13.1", ["==2.13.0"], False),
+        ("3.4.9", [">=3.4", "<3.5"], True),
+        ("3.5", [">=3.4", "<3.5"], False),
+        ("3.10", [">=3.4"], True),
+        ("3.4", ["==3.4.0"], True),
+        ("2026.4.1-1-abc", [">=2026.1"], True),
+        ("1", [], True),
+        ("1.2", ["~=1.2"], None),
+        ("unknown", [">=1"], None),
+    ],
+)
+def test_versions(installed, bounds, expected):
+    assert requirements.satisfies(installed, bounds) is expected
 
 
 def broken_backend():

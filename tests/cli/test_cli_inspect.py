@@ -45,11 +45,41 @@ def test_a_dynamic_bundle(place, cli):
     assert "follows the frame: short side 32, long side at most 64" in cli(["inspect", "tiny"])[1]
 
 
+def test_a_manifest_with_a_value_out_of_range(place, refused):
+    folder = write_tiny_bundle(place / "tiny")
+    spec = json.loads((folder / "manifest.json").read_text())["decode"]
+    edit_manifest(folder, decode={**spec, "max_detections": 0})
+    refused(["inspect", "tiny"], 6, "not a valid manifest", "max_detections")
+
+
+def test_an_attention_layer_for_another_model(place, refused):
+    folder = write_tiny_bundle(place / "tiny")
+    spec = json.loads((folder / "manifest.json").read_text())["blend"]
+    edit_manifest(folder, blend={**spec, "num_bases": 3})
+    refused(["inspect", "tiny"], 6, "expected 588 outputs (K * M * M), got 784")
+
+
 def test_a_checkpoint(model, place, cli):
     code, stdout, stderr = cli(["inspect", model.checkpoint])
     assert (code, stderr) == (0, "")
     assert "no published config" in stdout
     assert "15.6 million values" in stdout
+
+
+def test_how_a_checkpoint_was_read_is_said(model, place, cli):
+    import torch
+
+    state = {f"module.{name}": torch.from_numpy(value) for name, value in model.state.items()}
+    torch.save({"model": state}, place / "wrapped.pth")
+    code, stdout, stderr = cli(["inspect", "wrapped.pth"])
+    assert (code, stderr) == (0, "edgeblend: note: names are read without 'module'\n")
+    assert "15.6 million values" in stdout
+    stdout = cli(["inspect", "wrapped.pth", "--json"])[1]
+    assert json.loads(stdout)["notes"] == ["names are read without 'module'"]
+
+
+def test_a_name_that_no_system_takes(refused):
+    refused(["inspect", "A" * 300], 3, "no such file or folder")
 
 
 def test_a_checkpoint_as_json(model, cli_json):
@@ -148,8 +178,12 @@ def test_a_lint_of_open_shapes_has_an_exit_code(cli, tmp_path):
 
     bundle = write_small_bundle(tmp_path / "dynamic", dynamic=True)
     code, stdout, _ = cli(("inspect", bundle.path, "--lint", "npu"))
-    assert code == 1
+    assert code == 12
     assert "refused: detector Parameter image" in stdout
     code, stdout, _ = cli(("inspect", bundle.path, "--lint", "npu", "--json"))
     report = json.loads(stdout)
-    assert (code, report["refused"]) == (1, True)
+    assert (code, report["refused"]) == (12, True)
+
+
+def test_a_checkpoint_has_no_graphs_to_lint(model, refused):
+    refused(("inspect", str(model.checkpoint), "--lint", "npu"), 3, "--lint looks through bundles")

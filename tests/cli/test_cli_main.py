@@ -1,18 +1,26 @@
 """The command line as a whole: help, usage, exit codes, tracebacks."""
 
+import ast
+import os
 import re
+import signal
 import subprocess
 import sys
 import sysconfig
+import threading
 from pathlib import Path
 
 import pytest
 
 import edgeblend
 from edgeblend import errors
-from edgeblend.cli import build_parser, main
+from edgeblend.cli import build_parser, main, stopping
+from edgeblend.cli.exit_codes import EXIT_CODES
 
-COMMANDS = ("convert", "quantize", "compare", "sensitivity", "inspect", "run", "doctor")
+COMMANDS = ("demo", "train", "convert", "quantize", "compare", "bench", "sensitivity", "inspect")
+COMMANDS += ("run", "doctor")
+PRINTING = ("print", "sys.stdout.write", "sys.stderr.write")
+MODULES = sorted((Path(edgeblend.__file__).parent / "cli").glob("*.py"))
 
 
 def script() -> Path:
@@ -55,11 +63,49 @@ def test_every_command_has_help(command, capsys):
 
 def test_the_exit_codes_are_those_that_the_help_lists(capsys):
     text = printed(["--help"], capsys)
-    classes = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    codes = {kind.__name__: kind.exit_code for kind in classes if kind is not errors.EdgeBlendError}
+    classes = errors.EdgeBlendError.__subclasses__()
+    codes = {kind.__name__: kind.exit_code for kind in classes if kind.__module__ == errors.__name__}
     assert len(set(codes.values())) == len(codes) == 9
     for name, code in codes.items():
         assert f"{code} {name.removesuffix('Error').lower()}" in text
+    for code, meaning in EXIT_CODES.items():
+        assert f"{code} {meaning}" in text
+    assert set(codes.values()) < set(EXIT_CODES)
+
+
+def test_the_documentation_has_the_same_exit_codes():
+    page = Path(edgeblend.__file__).parents[1] / "docs" / "cli.md"
+    if not page.is_file():
+        pytest.skip("an installed package, without its documentation")
+    rows = re.findall(r"^\| (\d+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [int(code) for code in rows] == list(EXIT_CODES)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_commands_return_codes_by_name_and_print_in_one_place(module):
+    """A number of its own would not be in the list; text that goes out elsewhere could end a command."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    found = list(wayward(tree))
+    assert found == []
+
+
+def wayward(tree):
+    """What prints past output.py, and functions called ``run`` that return a literal other than 0."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in PRINTING:
+            yield f"line {node.lineno}: {ast.unparse(node)}"
+        if isinstance(node, ast.FunctionDef) and node.name == "run":
+            returned = [ast.literal_eval(inner.value) for inner in ast.walk(node) if literal_return(inner)]
+            yield from (f"line {node.lineno}: returns {value}" for value in returned if value != 0)
+
+
+def literal_return(node):
+    return isinstance(node, ast.Return) and isinstance(node.value, ast.Constant)
+
+
+def test_the_checker_finds_what_it_should():
+    code = "def run(args) -> int:\n    print(1)\n    sys.stderr.write('x')\n    return 4\n"
+    assert len(list(wayward(ast.parse(code)))) == 3
 
 
 @pytest.mark.parametrize(
@@ -144,12 +190,114 @@ def test_the_installed_command(debug, tmp_path, one_line):
     assert done.returncode == 3
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pipes close differently")
-def test_a_reader_that_leaves_is_no_traceback():
-    with subprocess.Popen(
-        [str(script()), "doctor"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="pipes close differently")
+SHOWING = [["doctor"], ["--help"], ["--version"], *([command, "--help"] for command in COMMANDS)]
+
+
+@POSIX
+@pytest.mark.parametrize("argv", SHOWING, ids=" ".join)
+def test_a_reader_that_leaves_is_no_traceback(argv):
+    with subprocess.Popen([str(script()), *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         stderr = process.stderr.read()
-        assert process.wait(60) == 1
+        assert process.wait(60) == 141
     assert stderr == b""
+
+
+@POSIX
+@pytest.mark.parametrize("argv", SHOWING, ids=" ".join)
+def test_streams_that_are_closed_are_like_streams_to_nowhere(argv, tmp_path):
+    for streams in (">&-", "2>&-", ">&- 2>&- <&-"):
+        done = subprocess.run(["sh", "-c", f'"$@" {streams}', "sh", str(script()), *argv], timeout=60)
+        assert done.returncode == 0, streams
+
+
+@POSIX
+def test_an_error_with_nobody_to_hear_it_keeps_its_exit_code(tmp_path):
+    command = ["sh", "-c", '"$@" 2>&-', "sh", str(script()), "inspect", str(tmp_path / "nowhere")]
+    assert subprocess.run(command, timeout=60).returncode == 3
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("argv", SHOWING, ids=" ".join)
+def test_an_output_that_is_full_is_one_line(argv, one_line):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [str(script()), *argv], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert one_line(done.stderr)
+    assert "standard output: cannot be written" in done.stderr
+    assert done.returncode == 9
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("name", "code", "word"),
+    [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated"), ("SIGHUP", 129, "hung up")],
+)
+def test_signals_end_a_command_alike(name, code, word, refused, monkeypatch):
+    number = getattr(signal, name)
+    before = [signal.getsignal(getattr(signal, each)) for each in ("SIGINT", "SIGTERM", "SIGHUP")]
+    cleaned = []
+
+    def work():
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)  # impatience does not interrupt the cleaning up
+            cleaned.append(True)
+
+    monkeypatch.setattr("edgeblend.cli.doctor.diagnose", work)
+    assert refused(["doctor"], code) == f"edgeblend: {word}\n"
+    assert cleaned == [True]
+    assert [signal.getsignal(getattr(signal, each)) for each in ("SIGINT", "SIGTERM", "SIGHUP")] == before
+
+
+@POSIX
+def test_a_signal_that_was_dropped_can_be_sent_again(monkeypatch):
+    clock = iter([0.0, 1.0, 100.0])
+    monkeypatch.setattr(stopping.time, "monotonic", lambda: next(clock))
+    with stopping.stopped_by_signals():
+        for raises in (True, False, True):
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            except stopping.Stopped:
+                assert raises
+            else:
+                assert not raises
+
+
+@POSIX
+def test_what_is_ignored_stays_so():
+    """As ``nohup`` has it, and a shell for its background jobs."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopping.stopped_by_signals():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_another_thread_handles_no_signals():
+    found = []
+
+    def enter():
+        with stopping.stopped_by_signals():
+            found.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert found == [signal.getsignal(signal.SIGTERM)]
+
+
+def test_processes_of_libraries_import_nothing_from_here(cli, monkeypatch):
+    found = []
+    monkeypatch.setattr(
+        "edgeblend.cli.doctor.diagnose", lambda: found.append(os.environ["PYTHONSAFEPATH"]) or 1 / 0
+    )
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    assert cli(["doctor"])[0] == 1
+    assert found == ["1"]
+    assert "PYTHONSAFEPATH" not in os.environ

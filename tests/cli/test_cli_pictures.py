@@ -53,8 +53,8 @@ def encode(suffix, image):
 
 def test_the_report(picture, bundle, segment):
     report, _ = segment(picture)
-    assert set(report) == {"out", "info", "pictures", "failures"}
-    assert (report["out"], report["failures"]) == ("out", [])
+    assert set(report) == {"out", "info", "pictures", "failures", "notes"}
+    assert (report["out"], report["failures"], report["notes"]) == ("out", [], [])
     info = report["info"]
     assert (info["config"], info["target"], info["canvas"]) == ("tiny.yaml", "openvino", [160, 224])
     assert info["parts"]["detector"]["device"] == "CPU"
@@ -117,7 +117,7 @@ def test_overlays_have_the_size_of_the_frame(picture, photograph, segment):
 
 def test_without_overlays(picture, segment):
     segment(picture, more=("--no-overlays",))
-    assert [path.name for path in Path("out").iterdir()] == ["instances.json"]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["instances.json", "instances.jsonl"]
 
 
 def test_lines_for_people(picture, bundle, cli):

@@ -89,7 +89,8 @@ def test_json(argv, cli):
     code, stdout, stderr = cli([*argv, "--frames", "4", "--seed", "5", "--every", "1", "--json"])
     assert code == 0 and "note" in stderr
     report = json.loads(stdout)
-    assert set(report) == {"bundle", "bytes", "quantization"}
+    assert set(report) == {"bundle", "bytes", "quantization", "notes"}
+    assert stderr.splitlines() == [f"edgeblend: note: {note}" for note in report["notes"]]
     manifest = json.loads(Path("made/manifest.json").read_text())
     assert report["quantization"] == manifest["quantization"]
     assert report["quantization"]["calibration"]["frames"] == 4
@@ -109,6 +110,17 @@ def test_a_search_is_told_step_by_step(argv, small_labels, cli):
     assert steps[0].startswith("  basis  loses ")
     assert steps[0].endswith(" with 0 layers in float: as the recipe says")
     assert stdout.endswith(f" --images {pictures}\n")
+
+
+def test_of_unlabelled_pictures_it_is_said_how_many_are_measured_on(argv, small_labels, tmp_path, cli):
+    pictures = tmp_path / "twice"
+    for number in range(2):  # each looks like the other
+        shutil.copytree(small_labels / "pictures", pictures / str(number))
+    code, stdout, stderr = cli([*argv, "--max-drop", "99", "--images", pictures / "**", "--json"])
+    assert code == 0
+    wanted = f"the drop is measured on 3 of the 6 pictures of {pictures / '**'}, which are unlike each other"
+    assert sum(note.startswith(wanted) for note in json.loads(stdout)["notes"]) == 1
+    assert stderr.count(wanted) == 1
 
 
 def test_a_zip_file_is_replaced_when_asked(argv, cli, refused):

@@ -1,5 +1,6 @@
 """``edgeblend run``: what it refuses before it starts, and without leaving anything behind."""
 
+import json
 import shutil
 import zipfile
 
@@ -51,10 +52,10 @@ def test_a_file_too_many(tiny, run_args, refused):
     refused(run_args(bundle=tiny), 6, "run.py")
 
 
-@pytest.mark.parametrize("version", [1, 2, 99])
+@pytest.mark.parametrize("version", [1, 3, 99])
 def test_an_unknown_schema_version(version, tiny, run_args, refused):
     edit_manifest(tiny, schema_version=version)
-    refused(run_args(bundle=tiny), 6, f"schema version {version}", "reads version 3")
+    refused(run_args(bundle=tiny), 6, f"schema version {version}", "reads version 4")
 
 
 @pytest.mark.parametrize(
@@ -85,9 +86,14 @@ def test_a_zip_that_points_outside(name, place, run_args, refused):
 # Options
 
 
-@pytest.mark.parametrize("device", ["NPU", "FOO", "cpu", "", "AUTO:FOO,CPU"])
+@pytest.mark.parametrize("device", ["NPU", "FOO", "foo", "", "AUTO:FOO,CPU"])
 def test_a_device_that_is_not_there(device, run_args, refused):
     refused(run_args("--device", device), 7, "is not there", "CPU", "edgeblend doctor")
+
+
+@pytest.mark.parametrize("threads", ["3000000000", "1025"])
+def test_more_threads_than_any_machine_has(threads, run_args, refused):
+    refused(run_args("--threads", threads), 3, "threads must be at most 1024", threads)
 
 
 @pytest.mark.parametrize("threads", ["0", "-1"])
@@ -146,6 +152,50 @@ def test_an_empty_name(run_args, refused):
     refused(run_args(pictures=[""]), 3, "empty name")
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("street.mp4", ("a video, but pictures are wanted", "bench --images")),
+        ("val.json", ("a JSON file, but pictures are wanted", "compare --annotations")),
+        ("rtsp://camera/stream", ("rtsp://camera/stream: an address", "Segmenter.stream")),
+        ("https://example.org/a.jpg", ("an address",)),
+        ("0", ("a camera", "Segmenter.stream")),
+    ],
+)
+def test_what_run_does_not_take(name, words, place, run_args, refused):
+    if "." in name and "/" not in name:
+        (place / name).write_text("{}")
+    refused(run_args(pictures=[name]), 3, *words)
+
+
+def test_what_is_passed_over_is_said(place, picture, run_args, cli):
+    (place / "pictures").mkdir()
+    shutil.copy(picture, place / "pictures" / "a.png")
+    (place / "pictures" / "b.heic").write_text("")
+    code, stdout, stderr = cli(run_args("--json", pictures=["pictures"]))
+    assert (code, stderr.count("\n")) == (0, 1)
+    assert "edgeblend: note: " in stderr and ".heic" in stderr
+    assert [note for note in json.loads(stdout)["notes"] if ".heic" in note]
+
+
+def test_names_that_only_look_like_something_else(place, picture, run_args, cli):
+    for name in ("a:b.png", "rtsp:c.png", "0"):
+        shutil.copy(picture, name)
+    (place / "clips.mp4").mkdir()
+    shutil.copy(picture, place / "clips.mp4" / "d.png")
+    assert cli(run_args(pictures=["a:b.png", "rtsp:c.png", "0", "clips.mp4"]))[0] == 0
+    assert len(json.loads((place / "out" / "instances.json").read_text())["images"]) == 4
+
+
+def test_a_long_name_that_the_system_takes(place, picture, run_args, cli):
+    pictures = ["a.png", "b" * 246 + ".png", "c" * 255, "z.png"]
+    for name in pictures:
+        shutil.copy(picture, name)
+    assert cli(run_args(pictures=pictures))[0] == 0
+    assert len(json.loads((place / "out" / "instances.json").read_text())["images"]) == 4
+    assert len(list((place / "out" / "overlays").iterdir())) == 4
+
+
 # Outputs
 
 
@@ -164,24 +214,58 @@ def test_an_output_that_has_files(place, run_args, refused):
     (place / "out").mkdir()
     (place / "out" / "diary.txt").write_text("precious")
     refused(run_args(), 9, "out: already has files", "--overwrite")
+    refused(run_args("--resume"), 3, "out: holds no run to resume")
 
 
-def test_outputs_that_are_in_the_way(place, run_args, cli, tree):
-    """A folder where a file has to go is found out late, and leaves no part of a file."""
+@pytest.mark.parametrize("name", ["diary.txt", "overlays/mine.jpg", ".hidden", "instances.json", "sub/x"])
+def test_files_of_somebody_else_are_neither_deleted_nor_written_beside(name, place, run_args, cli, refused):
+    for earlier in (False, True):
+        if earlier:
+            (place / "out" / name).unlink()
+            cv2.imwrite("black.png", np.zeros((8, 8, 3), np.uint8))
+            shutil.rmtree(place / "out")
+            assert cli(run_args(pictures=["black.png"]))[0] == 0
+        if name == "instances.json" and earlier:
+            continue  # that one is the run's own now
+        (place / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / "out" / name).write_text("precious")
+        refused(run_args("--overwrite"), 9, "out: holds files that `edgeblend run` did not write", name[:3])
+
+
+def test_a_folder_in_the_way_is_found_out_early(place, run_args, refused):
     (place / "out" / "instances.json").mkdir(parents=True)
-    code, stdout, stderr = cli(run_args("--overwrite", "--no-overlays", "--json"))
-    assert (code, stdout, stderr.count("\n")) == (9, "", 1)
-    assert "instances.json: cannot be written" in stderr
-    assert not [name for name in tree(place) if name.endswith(".part")]
+    refused(run_args("--overwrite"), 9, "did not write (instances.json)")
 
 
-def test_a_folder_with_files_is_written_into_when_asked(place, run_args, cli):
-    (place / "out").mkdir()
-    (place / "out" / "diary.txt").write_text("precious")
-    assert cli(run_args("--overwrite"))[0] == 0
-    assert (place / "out" / "diary.txt").read_text() == "precious"
-    assert (place / "out" / "instances.json").is_file()
-    assert cli(run_args("--overwrite"))[0] == 0
+def test_overwriting_leaves_nothing_of_the_earlier_run(place, picture, run_args, cli):
+    for name in ("a.png", "b.png"):
+        shutil.copy(picture, name)
+    assert cli(run_args(pictures=["a.png", "b.png"]))[0] == 0
+    assert cli(run_args("--overwrite", pictures=["b.png"]))[0] == 0
+    names = sorted(path.name for path in (place / "out").rglob("*") if path.is_file())
+    assert names == ["b.jpg", "instances.json", "instances.jsonl"]
+    assert cli(run_args("--overwrite", "--no-overlays", pictures=["b.png"]))[0] == 0
+    assert sorted(path.name for path in (place / "out").iterdir()) == ["instances.json", "instances.jsonl"]
+
+
+def test_a_run_that_fails_keeps_what_was_there(place, picture, run_args, cli, tree):
+    assert cli(run_args())[0] == 0
+    before = tree(place / "out")
+    (place / "bad.png").write_bytes(b"no picture")
+    assert cli(run_args("--overwrite", bundle="nowhere"))[0] == 6
+    assert cli(run_args("--overwrite", "--device", "FOO"))[0] == 7
+    assert cli(run_args("--overwrite", pictures=["bad.png"]))[0] == 3
+    assert tree(place / "out") == before
+
+
+def test_nothing_is_made_where_nothing_can_be_read(place, run_args, cli):
+    for name in ("bad.png", "worse.png"):
+        (place / name).write_bytes(b"no picture")
+    code, stdout, stderr = cli(run_args("--json", pictures=["bad.png", "worse.png"], out="deep/out"))
+    assert (code, json.loads(stdout)["pictures"]) == (3, [])
+    assert len(json.loads(stdout)["failures"]) == 2
+    assert stderr.splitlines()[-1] == "edgeblend: 2 of 2 pictures failed"
+    assert not (place / "deep").exists()
 
 
 def test_an_empty_folder_is_taken(place, run_args, cli):

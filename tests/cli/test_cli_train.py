@@ -62,6 +62,7 @@ def test_the_result_as_json(args, cli, materials):
     assert report["accuracy"]["mask"].keys() == {"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"}
     assert report["accuracy"]["mask"]["ap_large"] is None  # there are no large objects
     assert [record["epoch"] for record in report["log"]] == [1, 2]
+    assert report["notes"] == []
 
 
 def test_without_a_validation_set(args, cli):
@@ -115,6 +116,8 @@ def test_help(capsys):
         (["--learning-rate", "nan"], 3, ["learning_rate is nan"]),
         (["--scales", "1.2", "0.8"], 3, ["scales are 1.2 to 0.8"]),
         (["--scales", "1.2"], 2, ["--scales"]),
+        (["--validation-images", "val"], 2, ["--validation-images has no effect without --validation"]),
+        (["--evaluate-every", "1"], 2, ["--evaluate-every has no effect without --validation"]),
         (["--optimizer", "adam"], 2, ["'adam'", "adamw"]),
         (["--device", "abacus"], 3, ["'abacus'"]),
         (["--device", "cuda:63"], 3, ["'cuda:63' is not there"]),

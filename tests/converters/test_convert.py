@@ -50,16 +50,33 @@ def test_the_same_checkpoint_gives_the_same_files(tiny_bundle, convert) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"precision": "int4"}, InputError, "unknown precision 'int4'"),
-        ({"attention": "none"}, InputError, "unknown attention"),
+        ({"precision": "int4"}, InputError, "precision: unknown value 'int4'"),
+        ({"attention": "none"}, InputError, "attention: unknown value"),
         ({"target": "abacus"}, EngineError, "unknown target 'abacus'; known are openvino"),
         ({"input_size": (0, 0)}, InputError, "32 to 8192"),
         ({"input_size": (64, 99999)}, InputError, "32 to 8192"),
         ({"input_size": (64.0, 96)}, InputError, "32 to 8192"),
-        ({"input_size": (64, 96), "dynamic": True}, InputError, "one or the other"),
+        ({"input_size": (64, 96), "dynamic": True}, InputError, "input_size or dynamic, not both"),
         ({"class_names": None}, InputError, "3 classes and not COCO's 80"),
-        ({"class_names": ("cup", "spoon")}, InputError, "expected 3 different class names, got 2"),
-        ({"class_names": ("cup", "cup", "table")}, InputError, "expected 3 different class names"),
+        ({"input_size": 640}, InputError, r"input_size: expected \(height, width\) .* got 640"),
+        ({"input_size": "64x96"}, InputError, "got '64x96'"),
+        ({"input_size": (64,)}, InputError, r"got \(64,\)"),
+        ({"input_size": (True, 96)}, InputError, "32 to 8192"),
+        ({"class_names": ("cup", "spoon")}, InputError, "3 classes, got 2 names: cup, spoon"),
+        ({"class_names": ("cup", "cup", "table")}, InputError, "'cup' is given more than once"),
+        ({"class_names": ("cup", " ", "table")}, InputError, "a name is empty"),
+        ({"class_names": "cup"}, InputError, "cup: no such file; expected class names"),
+        ({"class_names": 3}, InputError, "class_names: expected names or the path of a file"),
+        ({"class_names": ("1\tcup", "spoon", "table")}, InputError, "line 2: expected ID<TAB>NAME"),
+        ({"class_names": ("cup\nspoon", "spoon", "table")}, InputError, "has a line break"),
+        ({"class_names": (1, 2, 3)}, InputError, "class_names: expected names, got 1"),
+        ({"category_ids": (3, 7)}, InputError, "2 category ids for 3 classes"),
+        ({"category_ids": (3, 7, 3)}, InputError, "category id 3 is given more than once"),
+        ({"category_ids": (3, 7, 2**63)}, InputError, "9223372036854775808 does not fit into 64 bits"),
+        ({"category_ids": ("3", "7", "9")}, InputError, "category_ids: expected whole numbers"),
+        ({"category_ids": 3}, InputError, "category_ids: expected whole numbers"),
+        ({"category_ids": (1, 2, 3), "class_names": None}, InputError, "without class_names"),
+        ({"config": None}, InputError, "config: .* needs one"),
         ({"config": "R_50_9x"}, ConfigError, "R_50_3x"),
     ],
 )
@@ -121,7 +138,7 @@ def test_graphs_hold_no_batch_norm(tiny_bundle) -> None:
 
 def test_the_manifest_is_readable_json(tiny_bundle) -> None:
     content = json.loads((tiny_bundle.folder / MANIFEST_NAME).read_text())
-    assert content["schema_version"] == 3
+    assert content["schema_version"] == 4
     assert content["input"]["pad_value"] == [104, 116, 124]
 
 
@@ -142,3 +159,12 @@ def test_the_attention_matrix_is_the_convolution(tiny_model) -> None:
         expected = torch.nn.functional.conv2d(patch, network.top_layer.weight, network.top_layer.bias)
     rows = patch[0].permute(1, 2, 0).reshape(-1).numpy()  # kernel row, kernel column, channel
     np.testing.assert_allclose(rows @ layer["weight"] + layer["bias"], expected.flatten(), atol=1e-5)
+
+
+def test_how_the_checkpoint_was_read_is_noted(tiny_model, tmp_path):
+    state = {f"model.{name}": torch.from_numpy(value) for name, value in tiny_model.state.items()}
+    torch.save({"state_dict": state}, tmp_path / "wrapped.pth")
+    bundle = edgeblend.convert(
+        tmp_path / "wrapped.pth", tmp_path / "out", config=tiny_model.config, class_names=CLASS_NAMES
+    )
+    assert bundle.manifest.notes == ("names are read without their common prefix 'model.'",)

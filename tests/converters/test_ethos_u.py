@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -281,27 +281,53 @@ def test_velas_failure_is_told_in_one_line(tmp_path) -> None:
     ],
 )
 def test_last_words(monkeypatch, tmp_path, stderr, expected) -> None:
-    failed = vela.subprocess.CompletedProcess([], 1, "", stderr)
-    monkeypatch.setattr(vela.subprocess, "run", lambda *args, **options: failed)
+    failed = subprocess.CompletedProcess([], 1, "", stderr)
+    monkeypatch.setattr(vela, "run_module", lambda *args, **options: failed)
     with pytest.raises(ConversionError, match=rf": {expected}$"):
         compile_tflite(tmp_path / "x.tflite", tmp_path, VelaOptions())
 
 
+def test_a_full_disk_is_no_fault_of_the_graph(monkeypatch, tmp_path) -> None:
+    stderr = "Traceback:\nOSError: [Errno 28] No space left on device: 'x.tflite'"
+    failed = vela.subprocess.CompletedProcess([], 1, "", stderr)
+    monkeypatch.setattr(vela.subprocess, "run", lambda *args, **options: failed)
+    with pytest.raises(OutputError, match="cannot write its files: No space left on device; .*TMPDIR"):
+        compile_tflite(tmp_path / "x.tflite", tmp_path, VelaOptions())
+
+
 def test_another_form_of_report_is_not_guessed_at(monkeypatch, tmp_path) -> None:
-    done = vela.subprocess.CompletedProcess([], 0, "", "")
-    monkeypatch.setattr(vela.subprocess, "run", lambda *args, **options: done)
+    done = subprocess.CompletedProcess([], 0, "", "")
+    monkeypatch.setattr(vela, "run_module", lambda *args, **options: done)
     with pytest.raises(ConversionError, match=r"in a form that is not known here.*edgeblend\[ethos-u\]"):
         compile_tflite(tmp_path / "x.tflite", tmp_path, VelaOptions())
 
 
-def test_vela_is_run_by_this_python(monkeypatch, tmp_path) -> None:
-    commands: list[list[str]] = []
+def test_vela_is_a_module_of_a_process_of_its_own(monkeypatch, tmp_path) -> None:
+    """How such a process is run, and that it executes nothing of the current folder, is tested beside it."""
+    modules: list[str] = []
 
-    def run(command: list[str], **options: object) -> object:
-        commands.append(command)
-        return vela.subprocess.CompletedProcess(command, 1, "", "")
+    def run(module: str, arguments: list[str], *, cwd: Path) -> object:
+        modules.append(module)
+        assert cwd == tmp_path
+        return subprocess.CompletedProcess([], 1, "", "")
 
-    monkeypatch.setattr(vela.subprocess, "run", run)
+    monkeypatch.setattr(vela, "run_module", run)
     with pytest.raises(ConversionError):
         compile_tflite(tmp_path / "x.tflite", tmp_path, VelaOptions())
-    assert commands[0][:4] == [sys.executable, "-P", "-m", "ethosu.vela"]
+    assert modules == ["ethosu.vela"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (TimeoutError("did not end within 1 seconds"), "compiling x.tflite for ethos-u65-256, did not end"),
+        (OSError("no memory"), "Vela cannot be started: no memory"),
+    ],
+)
+def test_a_vela_that_does_not_run_is_told_in_one_line(error, words, monkeypatch, tmp_path) -> None:
+    def run(*args: object, **options: object) -> object:
+        raise error
+
+    monkeypatch.setattr(vela, "run_module", run)
+    with pytest.raises(ConversionError, match=words):
+        compile_tflite(tmp_path / "x.tflite", tmp_path, VelaOptions())

@@ -141,3 +141,9 @@ def test_a_file_that_openvino_cannot_read(tiny_bundle, tmp_path) -> None:
     broken: Bundle = dataclasses.replace(tiny_bundle, folder=tmp_path)
     with pytest.raises(BundleError, match="cannot read the detector graph"):
         lint_for_npu(broken)
+
+
+def test_a_bundle_is_given_as_such_or_by_its_path(tiny_bundle):
+    expected = lint_for_npu(tiny_bundle)
+    assert lint_for_npu(tiny_bundle.path) == expected
+    assert lint_for_npu(str(tiny_bundle.path)) == expected

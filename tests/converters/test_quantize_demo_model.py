@@ -24,7 +24,7 @@ def report(tmp_path_factory) -> CompareReport:
     """Float against good INT8, INT8 from black frames, from one picture twenty times, and a float graph that
     takes blue for red."""
     folder = tmp_path_factory.mktemp("demo-model")
-    names = (DATA / "classes.txt").read_text().splitlines()
+    names = DATA / "classes.txt"
     config = DATA / "config.yaml"
     float32 = edgeblend.convert(
         DATA / "model.safetensors", folder / "float32", config=config, class_names=names

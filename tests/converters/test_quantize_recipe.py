@@ -53,6 +53,15 @@ def test_a_file_that_is_called_like_a_shipped_one_needs_its_suffix(tmp_path, mon
     ("text", "words"),
     [
         ('{"name": "mine", "bias": "fast"}', "unknown field `bias`"),
+        ('{"name": ""}', "Expected `str` of length >= 1 - at `$.name`"),
+        ('{"name": "mine", "toolkit": ""}', "Expected `str` of length >= 1 - at `$.toolkit`"),
+        (
+            '{"name": "mine", "float_layers": [""]}',
+            "length >= 1 - at `$.float_layers[0]`",
+        ),
+        ('{"name": "mine", "float_below_db": {"detector": 1e999}}', "Number out of range"),
+        ('{"name": "mine", "float_below_db": {"detector": NaN}}', "malformed"),
+        ('{"name": "mine", "x": ' + "[" * 100_000, "not a recipe"),
         ('{"name": "mine", "bias_correction": "some"}', "Invalid enum value 'some' - at `$.bias_correction`"),
         ('{"name": "mine", "float_layers": "head.*"}', "Expected `array`, got `str` - at `$.float_layers`"),
         (

@@ -1,3 +1,5 @@
+import weakref
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -200,6 +202,36 @@ def test_nothing_to_measure_on():
     assert [len(instances) for instances in something.expected] == [0, 1]
 
 
+def test_of_unlabelled_pictures_it_is_said_which_are_measured_on(tmp_path):
+    for number, value in enumerate((0, 0, 1, 2)):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((*SIZE, 3), value * 100, np.uint8))
+    (tmp_path / "4.png").write_bytes(b"no picture")
+    (tmp_path / "5.heic").touch()
+    session = FakeSession(*[BOTH] * 201)
+    notes = []
+    made = open_validation(SOURCE, both(session), [], images=tmp_path, annotations=None, report=notes.append)
+    assert len(made.pictures) == 3  # the second looks like the first
+    assert notes == [
+        f"{tmp_path}: 1 file that is no picture was passed over: 1 .heic",
+        "1 of 5 frames cannot be read, such as 4.png",
+        f"the drop is measured on 3 of the 5 pictures of {tmp_path}, which are unlike each other; with "
+        "annotations it is measured on all of them",
+    ]
+
+
+def test_where_all_pictures_are_measured_on_nothing_is_said(tmp_path, dataset, monkeypatch):
+    cv2.imwrite(str(tmp_path / "one.png"), picture(0))
+    notes = []
+    options = {"report": notes.append}
+    open_validation(SOURCE, both(FLOAT), [], images=tmp_path / "one.png", annotations=None, **options)
+    open_validation(SOURCE, both(FLOAT), sampled().frames, images=None, annotations=None, **options)
+    assert notes == []
+    noted = replace(dataset, notes=("1 objects dropped: outside the picture",))
+    monkeypatch.setattr(searching, "read_coco", lambda *args, **given: noted)
+    open_validation(SOURCE, both(FLOAT), [], images=None, annotations="labels.json", **options)
+    assert notes == ["labels.json: 1 objects dropped: outside the picture"]
+
+
 @pytest.mark.parametrize("labels", ["elsewhere", "nothing"])
 def test_labels_that_the_float_bundle_does_not_find(labels, dataset, monkeypatch):
     images = tuple(
@@ -314,6 +346,12 @@ def test_one_picture_is_enough_to_tell_models_from_rankings():
 # Its end
 
 
+def test_a_drop_that_is_no_number_is_not_within_what_is_allowed(monkeypatch):
+    monkeypatch.setattr(Validation, "drop", lambda *args: (float("nan"), []))
+    with pytest.raises(AccuracyError, match="loses nan points"):
+        Search(agreeing(), 5).finish(both(FLOAT))
+
+
 def test_what_is_written_into_the_manifest(labelled):
     spec = Search(labelled, 95).finish(both(FakeSession(*[HALF_MASKS] * 4)))
     assert (spec.metric, spec.pictures, spec.max_drop, spec.steps) == ("average precision", 4, 95, ())
@@ -336,3 +374,29 @@ def test_a_drop_that_is_no_number_is_more_than_is_allowed(monkeypatch):
     monkeypatch.setattr(Validation, "drop", lambda *given: (float("nan"), [100.0]))
     with pytest.raises(AccuracyError, match="loses nan points"):
         Search(validation, 50).finish(both(FLOAT))
+
+
+@pytest.mark.parametrize("with_labels", [False, True])
+def test_no_more_than_a_picture_or_two_are_held(with_labels, dataset, monkeypatch):
+    """A picture with a hundred objects takes a megabyte, and there are thousands of pictures."""
+    alive, most = set(), []
+
+    def bare_segmenter(source, sessions):
+        def segment(picture):
+            made = replace(BOTH, mask_probs=BOTH.mask_probs.copy())
+            number = len(most)
+            alive.add(number)
+            weakref.finalize(made.mask_probs.base, alive.discard, number)
+            most.append(len(alive))
+            return made
+
+        return segment
+
+    monkeypatch.setattr(searching, "bare_segmenter", bare_segmenter)
+    monkeypatch.setattr(searching, "read_coco", lambda *args, **options: dataset)
+    annotations = "labels.json" if with_labels else None
+    frames = sampled(4).frames
+    validation = open_validation(SOURCE, both(FLOAT), frames, images=None, annotations=annotations)
+    assert validation.drop(both(FLOAT)) == (0, [100, 100, 100, 100])
+    assert len(most) == 8
+    assert max(most) <= 2

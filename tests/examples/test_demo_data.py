@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgeblend.calibration.coco import read_coco, read_picture
+from edgeblend.class_list import ClassList, read_class_list
 from edgeblend.masks import rle
 
 DATA = Path(str(files("edgeblend.demo_data")))
@@ -48,6 +49,11 @@ def beside(mask):
 def share_on_edges(pairs):
     """Share of (picture, mask) whose outline has more contrast than the same outline beside it."""
     return np.mean([contrast(picture, mask) > contrast(picture, beside(mask)) for picture, mask in pairs])
+
+
+def test_the_list_of_classes_has_the_category_ids_of_the_labels():
+    dataset = read_coco(DATA / "val.json")
+    assert read_class_list(DATA / "classes.txt") == ClassList(dataset.class_names, dataset.category_ids)
 
 
 def test_the_folder_is_small_enough_to_ship():

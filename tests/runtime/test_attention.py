@@ -101,7 +101,7 @@ def test_no_detections():
 
 def test_a_layer_of_other_channels_is_refused():
     layer = random_layer(np.random.default_rng(0), 4)
-    with pytest.raises(InputError, match=r"expected attention weight \(45, 18\), got \(36, 18\)"):
+    with pytest.raises(BundleError, match=r"expected attention weight \(45, 18\), got \(36, 18\)"):
         gather_attention([np.zeros((5, 4, 4), np.float32)], at([0], [(0, 0)]), layer, SPEC)
 
 
@@ -114,17 +114,55 @@ def test_loading(tmp_path):
     layer = random_layer(np.random.default_rng(0), 2)
     path = tmp_path / "attention.safetensors"
     save_file({"weight": layer.weight, "bias": layer.bias}, path)
-    loaded = load_attention(path)
+    loaded = load_attention(path, SPEC)
     np.testing.assert_array_equal(loaded.weight, layer.weight)
     np.testing.assert_array_equal(loaded.bias, layer.bias)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not safetensors", {"weight": np.zeros((9, 2), np.float32)}])
+def layer_of(rows, outputs, dtype=np.float32, value=0.0, **more):
+    return {"weight": np.full((rows, outputs), value, dtype), "bias": np.zeros(outputs, dtype), **more}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"",
+        b"not safetensors",
+        b"\xff" * 16,
+        b"\x00\x00\x00\x00\x00\x00\x00\x7f",
+        {"weight": np.zeros((9, 18), np.float32)},
+        layer_of(9, 17),
+        layer_of(9, 18, more=np.zeros(1, np.float32)),
+        layer_of(9, 36),
+        layer_of(10, 18),
+        layer_of(0, 18),
+        layer_of(9, 18, dtype=np.float16),
+        layer_of(9, 18, value=np.nan),
+        layer_of(9, 18, value=np.inf),
+        {"weight": np.zeros((9, 18, 1), np.float32), "bias": np.zeros(18, np.float32)},
+    ],
+)
 def test_loading_something_else_is_an_error(tmp_path, content):
     path = tmp_path / "attention.safetensors"
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content is not None:
         save_file(content, path)
+    with pytest.raises(BundleError, match="expected an attention layer") as caught:
+        load_attention(path, SPEC)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_type_that_numpy_does_not_have(tmp_path):
+    header = b'{"weight":{"dtype":"BF16","shape":[9,18],"data_offsets":[0,324]},'
+    header += b'"bias":{"dtype":"BF16","shape":[18],"data_offsets":[324,360]}}'
+    path = tmp_path / "attention.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(360))
     with pytest.raises(BundleError, match="expected an attention layer"):
-        load_attention(path)
+        load_attention(path, SPEC)
+
+
+def test_maps_of_other_channels_are_refused():
+    with pytest.raises(BundleError, match="expected attention of 18 channels, got 17"):
+        read_attention([np.zeros((17, 4, 4), np.float32)], at([0], [(0, 0)]), SPEC)

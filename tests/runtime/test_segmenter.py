@@ -165,8 +165,8 @@ def test_parts_can_differ(tiny_bundle, photograph) -> None:
         ({"backend": "tflite"}, EngineError, "made for 'openvino', not for 'tflite'"),
         ({"threads": 0}, InputError, "threads must be at least 1"),
         ({"score_threshold": 1.5}, InputError, "score_threshold"),
-        ({"paste": "glue"}, InputError, "unknown paste 'glue'"),
-        ({"precision": "f8"}, InputError, "unknown precision 'f8'"),
+        ({"paste": "glue"}, InputError, "paste: unknown value 'glue'"),
+        ({"precision": "f8"}, InputError, "precision: unknown value 'f8'"),
         ({"properties": {"NO_SUCH_PROPERTY": "1"}}, EngineError, "NO_SUCH_PROPERTY"),
     ],
 )

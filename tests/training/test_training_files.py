@@ -1,14 +1,14 @@
 """What a run leaves: files that are whole or what they were, and that others can read."""
 
 import dataclasses
-import errno
 import json
 
 import pytest
 import safetensors.torch
 import torch
+from faults import FAULTS, interrupted, no_permission, no_space, watch
 
-from edgeblend.cli.convert import _class_names
+from edgeblend.class_list import ClassList, read_class_list
 from edgeblend.errors import CheckpointError, InputError, OutputError
 from edgeblend.model.config import PUBLISHED, load_config, named_settings
 from edgeblend.training import files
@@ -18,71 +18,47 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def full(*args, **options):
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
 # Whole or as before
-
-
-def half_written(path):
-    path.write_text("ha")
-    full()
-
-
-@pytest.mark.parametrize("before", [None, "old"])
-def test_a_full_disk_leaves_what_was_there(tmp_path, before):
-    path = tmp_path / "file.txt"
-    if before is not None:
-        path.write_text(before)
-    with pytest.raises(OutputError, match="file.txt: cannot be written .No space left on device."):
-        files.write_whole(path, half_written)
-    assert names_in(tmp_path) == ([] if before is None else ["file.txt"])
-    assert before is None or path.read_text() == before
-
-
-def test_an_interruption_while_writing_leaves_what_was_there(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-
-    def interrupted(file):
-        file.write_text("ha")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        files.write_whole(path, interrupted)
-    assert names_in(tmp_path) == ["file.txt"] and path.read_text() == "old"
-
-
-def test_what_is_written_takes_the_place_of_what_was_there(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-    (tmp_path / ".file.txt.partial").write_text("left behind by a power cut")
-    files.write_whole(path, lambda file: file.write_text("new"))
-    assert names_in(tmp_path) == ["file.txt"] and path.read_text() == "new"
 
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.tensor(0.1)}
 
 
-@pytest.mark.parametrize(
-    ("writer", "write"),
-    [
-        ("pathlib.Path.write_bytes", lambda path: files.write_model(path, STATE)),
-        ("torch.save", lambda path: files.write_last(path, {"epoch": 1})),
-        ("pathlib.Path.write_text", lambda path: files.write_classes(path, ["cup"])),
-        ("pathlib.Path.write_text", lambda path: files.write_log(path, [{"epoch": 1}])),
-        ("pathlib.Path.write_text", lambda path: files.write_config(path, {}, 2)),
-        ("os.fsync", lambda path: files.write_model(path, STATE)),
-    ],
-)
-def test_every_file_survives_a_full_disk(tmp_path, monkeypatch, writer, write):
+WRITERS = {
+    "model": lambda path: files.write_model(path, STATE),
+    "last": lambda path: files.write_last(path, {"epoch": 1, "learner": STATE}),
+    "classes": lambda path: files.write_classes(path, ["cup"], [3]),
+    "log": lambda path: files.write_log(path, [{"epoch": 1}]),
+    "config": lambda path: files.write_config(path, {}, 2),
+}
+
+
+@pytest.mark.parametrize("fault", [no_space, no_permission, interrupted])
+@pytest.mark.parametrize("writer", WRITERS)
+def test_any_operation_may_fail_once(tmp_path, monkeypatch, writer, fault):
+    watch(monkeypatch)
     path = tmp_path / "file"
-    path.write_bytes(b"old")
-    monkeypatch.setattr(writer, full)
-    with pytest.raises(OutputError, match="intact"):
-        write(path)
-    assert names_in(tmp_path) == ["file"] and path.read_bytes() == b"old"
+    for _ in range(2):  # the first time libraries open files of their own
+        with FAULTS.armed():
+            WRITERS[writer](path)
+    written, count = path.read_bytes(), len(FAULTS.operations)
+    assert {"open", "fsync", "rename"} <= set(FAULTS.operations)
+    refused = 0
+    for position in range(count):
+        path.write_bytes(b"old")
+        error = None
+        with FAULTS.armed(position, fault):
+            try:
+                WRITERS[writer](path)
+            except (OutputError, KeyboardInterrupt) as caught:
+                error = caught
+        refused += error is not None
+        if isinstance(error, OutputError):
+            assert "what was there before is intact" in str(error) and "\n" not in str(error)
+        expected = {None: [written], KeyboardInterrupt: [b"old", written], OutputError: [b"old"]}
+        assert path.read_bytes() in expected[type(error) if error else None]
+        assert names_in(tmp_path) == ["file"]
+    assert refused >= 3
 
 
 @pytest.mark.parametrize("kind", ["model", "last"])
@@ -95,7 +71,7 @@ def test_what_torch_and_safetensors_say_of_a_disk_that_is_full(tmp_path, kind):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
     try:
-        with pytest.raises(OutputError, match="cannot be written .*intact"):
+        with pytest.raises(OutputError, match="cannot be written: .*intact"):
             if kind == "model":
                 files.write_model(path, state)
             else:
@@ -200,17 +176,26 @@ def test_a_section_that_training_does_not_read_may_be_anything(tmp_path):
 # Class names
 
 
-def test_class_names_are_read_as_they_were_written(tmp_path):
+def test_classes_are_read_as_they_were_written(tmp_path):
     names = ["cup", "table spoon", "Tänk, grüner", "杯", "#5", "null"]
-    files.check_class_names(names)
-    files.write_classes(tmp_path / "classes.txt", names)
-    assert _class_names(str(tmp_path / "classes.txt")) == names
+    ids = [7, 0, -3, 2**63 - 1, 12, 5]
+    files.check_classes(names, ids)
+    files.write_classes(tmp_path / "classes.txt", names, ids)
+    assert (tmp_path / "classes.txt").read_text().startswith("7\tcup\n0\ttable spoon\n")
+    assert read_class_list(tmp_path / "classes.txt") == ClassList(tuple(names), tuple(ids))
 
 
-@pytest.mark.parametrize("name", ["", " ", "cup ", "\tcup", "two\nlines", "two\rlines", "a\u2028b", "\n"])
+@pytest.mark.parametrize(
+    "name", ["", " ", "cup ", "\tcup", "two\nlines", "two\rlines", "a\u2028b", "\n", "a\tb"]
+)
 def test_class_names_that_a_list_cannot_hold(name):
-    with pytest.raises(InputError, match="one a line"):
-        files.check_class_names(["spoon", name])
+    with pytest.raises(InputError, match="one per line"):
+        files.check_classes(["spoon", name], [1, 2])
+
+
+def test_a_category_id_that_no_result_can_hold():
+    with pytest.raises(InputError, match="category id 9223372036854775808 does not fit into 64 bits"):
+        files.check_classes(["spoon", "cup"], [1, 2**63])
 
 
 # Weights and state
@@ -226,7 +211,7 @@ def test_every_file_can_be_read_by_those_who_can_read_others(tmp_path):
     (tmp_path / "other").touch()
     files.write_model(tmp_path / "model.safetensors", STATE)
     files.write_last(tmp_path / "last.pt", {})
-    files.write_classes(tmp_path / "classes.txt", ["cup"])
+    files.write_classes(tmp_path / "classes.txt", ["cup"], [3])
     assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
 
 
@@ -249,6 +234,13 @@ def test_the_state_comes_back(tmp_path):
     read = files.read_last(tmp_path / "last.pt")
     assert read["epoch"] == 3 and read["log"] == content["log"]
     assert torch.equal(read["learner"]["w"]["a.weight"], STATE["a.weight"])
+
+
+def test_what_a_killed_run_left_half_written_goes_when_it_is_resumed(tmp_path):
+    files.write_last(tmp_path / "last.pt", {"epoch": 3})
+    (tmp_path / ".edgeblend-0123abcd").write_text("half of a state")
+    files.read_last(tmp_path / "last.pt")
+    assert names_in(tmp_path) == ["last.pt"]
 
 
 class Runs:

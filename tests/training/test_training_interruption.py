@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from edgeblend.training.interruption import Interruptible
+from edgeblend.training.interruption import ASKING_TO_END, Interruptible
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="interrupts the process as POSIX does")
 
@@ -83,3 +83,30 @@ def test_another_thread_changes_nothing() -> None:
     thread.start()
     thread.join()
     assert found == [signal.default_int_handler]
+
+
+class Asked(KeyboardInterrupt):
+    """As a program of its own may raise for any signal."""
+
+
+@pytest.mark.parametrize("number", ASKING_TO_END)
+def test_every_signal_that_somebody_raises_for_comes_again(number) -> None:
+    def ask(number: int, frame: object) -> None:
+        raise Asked(number)
+
+    before = signal.signal(number, ask)
+    try:
+        with pytest.raises(Asked) as raised, Interruptible(), contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(number)
+        assert raised.value.args == (number,)
+        assert signal.getsignal(number) is ask
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_handler_that_raises_nothing_is_still_called() -> None:
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    with Interruptible():
+        signal.raise_signal(signal.SIGINT)
+    assert came == [signal.SIGINT]

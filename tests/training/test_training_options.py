@@ -54,8 +54,11 @@ def test_weight_decay_follows_the_optimizer():
         ({"workers": -1}, "workers is -1"),
         ({"seed": -1}, "seed is -1"),
         ({"evaluate_every": 0}, "evaluate_every is 0"),
-        ({"optimizer": "adam"}, "optimizer is 'adam'; expected one of adamw, sgd"),
-        ({"precision": "int8"}, "precision is 'int8'; expected one of auto, float32, bfloat16, float16"),
+        ({"optimizer": "adam"}, "optimizer: unknown value 'adam'; choose one of adamw, sgd"),
+        (
+            {"precision": "int8"},
+            "precision: unknown value 'int8'; choose one of auto, float32, bfloat16, float16",
+        ),
         ({"augmentation": Augmentation(scales=(1.2, 0.8))}, "scales are 1.2 to 0.8"),
         ({"augmentation": Augmentation(scales=(0.0, 1.0))}, "scales are 0.0 to 1.0"),
         ({"augmentation": Augmentation(scales=(math.nan, 1.0))}, "scales are nan"),

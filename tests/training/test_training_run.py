@@ -9,7 +9,7 @@ from coloured_shapes import CLASS_NAMES, annotation, write_document, write_lite,
 
 from edgeblend import train
 from edgeblend.calibration.coco import read_coco
-from edgeblend.cli.convert import _class_names
+from edgeblend.class_list import ClassList, read_class_list
 from edgeblend.errors import CheckpointError, ConfigError, InputError, OutputError, TrainingError
 from edgeblend.model.blendmask import build_network
 from edgeblend.model.checkpoint import load_weights, read_checkpoint
@@ -82,7 +82,8 @@ def test_a_run(tmp_path, start, materials):
     folder = tmp_path / "a" / "run"
     assert names_in(folder) == ["classes.txt", "config.yaml", "last.pt", "log.jsonl", "model.safetensors"]
     assert (result.model, result.config) == (folder / "model.safetensors", folder / "config.yaml")
-    assert _class_names(str(result.class_names)) == list(CLASS_NAMES)
+    assert read_class_list(result.class_names) == ClassList(CLASS_NAMES, (3, 7))
+    assert result.notes == ()
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert list(result.log) == log
     assert [record["epoch"] for record in log] == [1, 2]

@@ -1,0 +1,22 @@
+"""What a command says beside its result: what was left out, changed or assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from edgeblend.cli.output import tell
+from edgeblend.cli.report import as_text
+
+
+class Notes:
+    """Says each note on standard error when it comes, and keeps it for ``--json``."""
+
+    def __init__(self, notes: Iterable[str] = ()) -> None:
+        self.lines: list[str] = []
+        for note in notes:
+            self.add(note)
+
+    def add(self, note: str) -> None:
+        """Say a note."""
+        self.lines.append(as_text(note))
+        tell(f"edgeblend: note: {as_text(note)}")
