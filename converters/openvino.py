@@ -17,6 +17,7 @@ from openvino.tools.ovc import convert_impl as ovc_convert_impl
 from torch import Tensor
 
 from edgeblend.converters.exported import ExportedGraph
+from edgeblend.converters.openvino_names import name_the_nameless
 from edgeblend.converters.process_state import replaced
 from edgeblend.converters.split import Shape, SplitGraph
 from edgeblend.converters.third_party import third_party
@@ -71,6 +72,8 @@ def export_graph(
     for port, spec in zip(model.outputs, graph.outputs, strict=True):
         port.get_tensor().set_names({spec.name})
     model.validate_nodes_and_infer_types()
+    model.set_friendly_name(graph.part)
+    name_the_nameless(model)
     path = folder / f"{graph.part}.xml"
     ov.save_model(model, path, compress_to_fp16=precision == "fp16")
     return ExportedGraph((path, path.with_suffix(".bin")), graph.inputs, graph.outputs)

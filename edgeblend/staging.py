@@ -111,7 +111,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def _publish(staged: Path, out: Path, found: Found) -> None:
     """Rename what is staged to its place, if what is there is what was found."""
-    if staged.is_dir():
+    if paths.is_dir(staged):
         _settle(staged)
     if look_at(out) not in (found, Found(None)):
         raise _changed(out, found)

@@ -45,6 +45,7 @@ OUTSIDE = {
     "openvino": (
         "edgeblend.runtime.backends.openvino",
         "edgeblend.converters.openvino",
+        "edgeblend.converters.openvino_names",
         "edgeblend.converters.npu_lint",
         "edgeblend.converters.quantize",
     ),

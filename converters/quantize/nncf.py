@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from openvino._offline_transformations import compress_quantize_weights_transfor
 
 from edgeblend.converters.exported import ExportedGraph
 from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.openvino_names import name_the_nameless
 from edgeblend.converters.quantize.layers import (
     float_layers,
     layer_name,
@@ -185,11 +185,7 @@ def quantize_to_score(
 
 def save_model(model: ov.Model, folder: Path, part: Part, graph: GraphSpec, *, half: bool) -> ExportedGraph:
     """Write a graph as OpenVINO IR: the ``.xml`` and the ``.bin`` beside it; equal graphs as equal files."""
-    # OpenVINO calls a node without a name, such as Constant_841244, by how many this process has made.
-    for position, node in enumerate(model.get_ordered_ops()):
-        kind = node.get_type_name()
-        if re.fullmatch(rf"{kind}_\d+", node.get_friendly_name()):
-            node.set_friendly_name(f"{kind}_{position}")
+    name_the_nameless(model)
     path = folder / f"{part}.xml"
     ov.save_model(model, path, compress_to_fp16=half)
     return ExportedGraph((path, path.with_suffix(".bin")), graph.inputs, graph.outputs)

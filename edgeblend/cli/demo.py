@@ -12,6 +12,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from edgeblend import paths
 from edgeblend.cli.output import show, tell
 from edgeblend.cli.report import aligned, print_json, print_rows
 from edgeblend.errors import EngineError, InputError
@@ -180,7 +181,7 @@ def _write_report(report: DemoReport, folder: Path, out: Path) -> dict[str, Any]
     from edgeblend.cli.demo_report import as_document
 
     (folder / PAGE).write_text(page(report, folder, _next(report, out)), "utf-8")
-    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if paths.is_file(path)}
     document = {**as_document(report, folder), "files": sorted({REPORT, *files})}
     (folder / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
     return document

@@ -50,7 +50,7 @@ class DemoData:
     def recipe(self) -> Path | str:
         """How to quantize: the folder's own recipe, or the default."""
         own = self.folder / "int8.json"
-        return own if own.is_file() else "int8"
+        return own if paths.is_file(own) else "int8"
 
     @property
     def video(self) -> Path:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from edgeblend import paths
 from edgeblend.cli.report import as_text
 from edgeblend.cli.run_journal import (
     JOURNAL_FILE,
@@ -71,7 +72,7 @@ def clear(out: Path) -> None:
         # The journal goes last: whatever happens on the way, it still tells what else is a run's.
         for name in sorted(names - {JOURNAL_FILE, OVERLAYS}):
             (out / name).unlink(missing_ok=True)
-        if (out / OVERLAYS).is_dir():
+        if paths.is_dir(out / OVERLAYS):
             (out / OVERLAYS).rmdir()
         journal.unlink(missing_ok=True)
     except OSError as error:
@@ -182,10 +183,10 @@ def _named(stem: str, ending: str) -> str:
 
 
 def _check_place(out: Path) -> None:
-    if os.path.lexists(out) and not out.is_dir():
+    if paths.exists(out) and not paths.is_dir(out):
         raise OutputError(f"{out}: is a file; the results need a folder")
     existing = next(folder for folder in (out, *out.absolute().parents) if os.path.lexists(folder))
-    if not existing.is_dir():
+    if not paths.is_dir(existing):
         raise OutputError(f"{out}: cannot be written: {existing} is not a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise OutputError(f"{out}: cannot be written: no permission to write into {existing}")

@@ -26,6 +26,7 @@ from edgeblend.cli.run_journal import (
     read_lines,
 )
 from edgeblend.errors import InputError
+from edgeblend.paths import is_file
 
 
 def digest_names(paths: Sequence[Path]) -> str:
@@ -80,7 +81,7 @@ class RunResults:
             self.images += isinstance(line, Picture)
             self.failures += isinstance(line, Failure)
             if isinstance(line, End):
-                if (self._out / INSTANCES_FILE).is_file():
+                if is_file(self._out / INSTANCES_FILE):
                     self.end = line
                 break
             position = end

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeblend import paths
 from edgeblend.cli.output import tell
 from edgeblend.cli.report import print_json, print_rows
 
@@ -102,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         result = _train(args)
     except KeyboardInterrupt:
-        if (args.out / "last.pt").is_file():
+        if paths.is_file(args.out / "last.pt"):
             _say(f"{args.out} holds the last whole epoch; the same command with --resume goes on after it")
         raise
     _print_result(result, args)

@@ -63,8 +63,8 @@ def test_every_command_has_help(command, capsys):
 
 def test_the_exit_codes_are_those_that_the_help_lists(capsys):
     text = printed(["--help"], capsys)
-    classes = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    codes = {kind.__name__: kind.exit_code for kind in classes if kind is not errors.EdgeBlendError}
+    classes = errors.EdgeBlendError.__subclasses__()
+    codes = {kind.__name__: kind.exit_code for kind in classes if kind.__module__ == errors.__name__}
     assert len(set(codes.values())) == len(codes) == 9
     for name, code in codes.items():
         assert f"{code} {name.removesuffix('Error').lower()}" in text

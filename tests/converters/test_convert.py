@@ -40,11 +40,9 @@ def test_the_manifest_says_what_was_converted(tiny_bundle, tiny_model) -> None:
     assert len(manifest.verification.tensors) == 3 * 4 + 3 + 1
 
 
-def test_the_same_checkpoint_gives_the_same_manifest(tiny_bundle, convert) -> None:
+def test_the_same_checkpoint_gives_the_same_files(tiny_bundle, convert) -> None:
     again = convert()
-    for part in ("detector", "basis"):
-        weights = [bundle.graph(part).files[1].sha256 for bundle in (tiny_bundle, again)]
-        assert weights[0] == weights[1]
+    assert again.manifest.files == tiny_bundle.manifest.files
     assert again.manifest.source == tiny_bundle.manifest.source
     assert again.manifest.attention == tiny_bundle.manifest.attention
 
