@@ -27,4 +27,4 @@ def test_a_few_pictures_and_kills(small_bundle, tmp_path):
     assert report["same_files_after_all_kills"] is True
     assert [sorted(kill) for kill in report["kills"]] == [["before", "readable", "said"]] * 2
     assert list(report["resident_mb_after_pictures"]) == [str(number) for number in range(2, 21, 2)]
-    assert report["last_over_first"] >= 1
+    assert report["last_over_first"] > 0.5
