@@ -26,7 +26,7 @@ from edgeblend.converters.vela import (
     vela_version,
 )
 from edgeblend.converters.vela_report import EthosUReport, GraphReport, graph_report
-from edgeblend.errors import ConversionError, InputError
+from edgeblend.errors import ConversionError, InputError, OutputError
 from edgeblend.manifest import MANIFEST_NAME, GraphSpec, Manifest, Part, encode_manifest
 
 TARGET = "ethos-u"
@@ -133,7 +133,7 @@ def _compile_part(
     progress(f"compiling the {part} graph for {options.accelerator}")
     (file,) = source.graph_files(part)
     before = read_tflite(file)
-    with tempfile.TemporaryDirectory(prefix="edgeblend-vela-") as work:
+    with _temporary_folder(file) as work:
         output = compile_tflite(file, Path(work), options)
         after = read_tflite(output.model)
         _check_interface(part, before, after)
@@ -142,6 +142,16 @@ def _compile_part(
         shutil.copyfile(output.model, target)
     spec = msgspec.structs.replace(source.graph(part), format=FORMAT, files=(describe_file(target),))
     return _Compiled(part, spec, report, output.summary)
+
+
+def _temporary_folder(file: Path) -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="edgeblend-vela-")
+    except OSError as error:
+        raise OutputError(
+            f"{file}: there is no temporary folder to compile it in ({error.strerror}); set TMPDIR to one "
+            "that can be written"
+        ) from error
 
 
 def _check_interface(part: Part, before: TfliteGraph, after: TfliteGraph) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 
+from edgeblend import errors
 from edgeblend.converters.process_state import kept_through_import, logging_at, some_home
 from edgeblend.errors import ConversionError, EdgeBlendError, EngineError
 from edgeblend.one_at_a_time import one_at_a_time
@@ -18,7 +19,7 @@ _LOUD_WHEN_IMPORTED = ("torchao", "torch.utils._pytree")
 
 def one_line(error: BaseException) -> str:
     """Return what an error says in one line, or its class where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return errors.one_line(error) or type(error).__name__
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def find_codec(size: tuple[int, int], codecs: Sequence[Codec] = CODECS) -> Codec
         OutputError: there is none.
     """
     grey = [np.full((size[1], size[0], 3), 128, np.uint8)] * _TRIED
-    with tempfile.TemporaryDirectory(prefix="edgeblend-") as folder:
+    with _temporary_folder() as folder:
         for codec in codecs:
             path = Path(folder) / f"{codec.fourcc}{codec.suffix}"
             if _write(path, codec, grey, size, _DEFAULT_RATE) and sum(1 for _ in _frames(path)) == _TRIED:
@@ -132,6 +132,16 @@ def find_codec(size: tuple[int, int], codecs: Sequence[Codec] = CODECS) -> Codec
         f"OpenCV {cv2.__version__} writes none of {tried}; install opencv-python-headless, "
         "which has its FFmpeg part"
     )
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="edgeblend-")
+    except OSError as error:
+        raise OutputError(
+            f"there is no temporary folder to try out codecs in ({error.strerror}); set TMPDIR to one "
+            "that can be written"
+        ) from error
 
 
 def _write(path: Path, codec: Codec, frames: Iterable[Frame], size: tuple[int, int], rate: float) -> int:

@@ -1,4 +1,6 @@
+import errno
 import os
+import tempfile
 
 import numpy as np
 import pytest
@@ -62,6 +64,15 @@ def test_a_head_that_is_not_known_is_left(tmp_path, monkeypatch):
     assert path.read_bytes() == b"something else"
     monkeypatch.setattr("edgeblend.cli.annotated_video._matroska_to_webm", lambda path: False)
     assert find_codec(SIZE) == CODECS[1]
+
+
+def test_no_temporary_folder(monkeypatch):
+    def none(**options):
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", none)
+    with pytest.raises(OutputError, match=r"no temporary folder .*\['/tmp'\]\); set TMPDIR"):
+        find_codec(SIZE)
 
 
 def test_nothing_is_said(tmp_path, capfd):

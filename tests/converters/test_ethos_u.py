@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import math
 import subprocess
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -331,3 +333,14 @@ def test_a_vela_that_does_not_run_is_told_in_one_line(error, words, monkeypatch,
     monkeypatch.setattr(vela, "run_module", run)
     with pytest.raises(ConversionError, match=words):
         compile_tflite(tmp_path / "x.tflite", tmp_path, VelaOptions())
+
+
+def test_no_temporary_folder(tmp_path, monkeypatch):
+    def none(**options):
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    bundle = write_bundle(tmp_path / "float")
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", none)
+    with pytest.raises(OutputError, match=r"detector\.tflite: there is no temporary folder .*; set TMPDIR"):
+        convert_for_ethos_u(bundle, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
