@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from edgeblend.errors import InputError
+from edgeblend.json_errors import NOT_JSON
 from edgeblend.paths import is_dir
 from edgeblend.runtime.image_files import kind_of
 
@@ -28,7 +29,7 @@ def decode_coco(path: Path, kind: type[_T]) -> tuple[_T, list[str]]:
     data = _as_utf8(path, _read(path))
     try:
         return msgspec.json.decode(data, type=kind), []
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_JSON:
         return _decode_leniently(path, data, kind)
 
 
@@ -68,7 +69,7 @@ def _decode_leniently(path: Path, data: bytes, kind: type[_T]) -> tuple[_T, list
             return value, [*notes, "numbers given as text, or whole ones with a point, were read as numbers"]
     except msgspec.ValidationError as error:
         raise InputError(f"{path}: not COCO's format for instances: {error}{hint}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise InputError(f"{path}: not a JSON file: {_what_it_is(data) or error}") from None
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.errors import InputError
+from edgeblend.json_errors import NOT_JSON
 from edgeblend.masks import rle
 
 _FARTHEST = 1e5
@@ -77,7 +78,7 @@ def read_segmentations(
     for index, (data, size) in enumerate(zip(encoded, sizes, strict=True)):
         try:
             value = _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except NOT_JSON as error:
             results[index] = Unusable(f"segmentation: {error}", wrong=True)
             continue
         if isinstance(value, _Rle):

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from edgeblend.classes import LARGEST_CATEGORY_ID, SMALLEST_CATEGORY_ID
 from edgeblend.errors import BundleError
+from edgeblend.json_errors import NOT_JSON
 from edgeblend.manifest_checks import FILE_NAME, contradictions
 from edgeblend.manifest_checks import MANIFEST_NAME as MANIFEST_NAME
 from edgeblend.recipe import Recipe
@@ -287,7 +288,7 @@ def decode_manifest(data: bytes, *, source: str) -> Manifest:
                 f"{SCHEMA_VERSION}; convert the checkpoint again, or install the edgeblend that wrote it"
             )
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise BundleError(f"{source}: not a valid manifest: {error}; {_ADVICE}") from None
     if problems := contradictions(manifest):
         raise BundleError(f"{source}: not a valid manifest: {problems}; {_ADVICE}")

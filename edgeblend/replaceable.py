@@ -13,6 +13,7 @@ import msgspec
 
 from edgeblend import paths
 from edgeblend.errors import OutputError
+from edgeblend.json_errors import NOT_JSON
 from edgeblend.junk import is_junk, is_junk_path
 from edgeblend.write_errors import cannot_write
 
@@ -119,6 +120,6 @@ def _listed(listing: Path) -> set[str]:
     """Return the files that a folder's listing names; none where there is no such listing."""
     try:
         files = msgspec.json.decode(listing.read_bytes())["files"]
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError):
+    except (OSError, LookupError, TypeError, *NOT_JSON):
         return set()
     return {name for name in files if isinstance(name, str)} if isinstance(files, list) else set()

@@ -87,6 +87,8 @@ def _checked_entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.
     """Return the entries by name within the bundle; one folder around all of them is allowed."""
     files: dict[PurePosixPath, zipfile.ZipInfo] = {}
     for info in archive.infolist():
+        if not info.filename:  # of which Python 3.11 cannot say whether it is a folder
+            raise BundleError(f"{path}: refused: an entry has no name")
         name = PurePosixPath(info.filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts:
             raise BundleError(f"{path}: refused: entry {info.filename!r} points outside the bundle")

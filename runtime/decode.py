@@ -50,6 +50,9 @@ class Detections:
         )
 
 
+_FARTHEST = 1e18
+"""Network pixels from a location to a side of its box: float32 holds the areas of such boxes."""
+
 _NO_INDICES = np.empty(0, np.int64)
 _NOTHING = Detections(
     boxes=np.empty((0, 4), np.float32),
@@ -225,6 +228,7 @@ def _boxes(
 ) -> NDArray[np.float32]:
     distances = box_reg[:, rows, columns].T.astype(np.float32)  # (n, 4): l, t, r, b
     _check_finite(distances, "box_reg", level)
+    _check_distances(distances, level)
     centres = np.stack([columns, rows], axis=1) * level.stride + level.stride // 2
     distances *= level.stride
     return np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1, dtype=np.float32)
@@ -246,6 +250,14 @@ def _check_shapes(outputs: LevelOutputs, level: LevelSpec, num_classes: int) -> 
         raise EngineError(
             f"level {level.name}: expected cls_logits ({num_classes}, h, w), box_reg (4, h, w) and "
             f"centerness (1, h, w), got {actual[0]}, {actual[1]} and {actual[2]}; rebuild the bundle"
+        )
+
+
+def _check_distances(distances: NDArray[np.float32], level: LevelSpec) -> None:
+    if np.abs(distances).max(initial=0) > _FARTHEST / level.stride:
+        raise EngineError(
+            f"level {level.name}: box_reg holds {distances.flat[np.abs(distances).argmax()]:.1e}, expected "
+            f"distances of less than {_FARTHEST:.0e} pixels; convert the checkpoint again"
         )
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from edgeblend import paths
 from edgeblend.errors import InputError
+from edgeblend.json_errors import NOT_JSON
 from edgeblend.recipe import Recipe
 
 
@@ -74,7 +75,7 @@ def check_layer_patterns(recipe: Recipe, names: Iterable[str]) -> None:
 def _decode(data: bytes, source: str) -> Recipe:
     try:
         return msgspec.json.decode(data, type=Recipe)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise _not_a_recipe(source, error) from None
 
 

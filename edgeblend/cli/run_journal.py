@@ -15,6 +15,7 @@ from typing import Any, Self
 import msgspec
 
 from edgeblend.errors import OutputError
+from edgeblend.json_errors import NOT_JSON
 
 JOURNAL_FILE = "instances.jsonl"
 _SYNC_S = 1.0
@@ -83,7 +84,7 @@ def read_lines(path: Path, *, end: int | None = None) -> Iterator[tuple[Line, in
                 return
             try:
                 line = _DECODER.decode(data)
-            except msgspec.DecodeError:
+            except NOT_JSON:
                 return
             yield line, position
 

@@ -262,6 +262,16 @@ def test_zip_links_are_refused(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_entry_without_a_name_is_refused(folder: Path, tmp_path: Path) -> None:
+    path = rezip(folder, tmp_path / "nameless.zip")
+    with zipfile.ZipFile(path, "a") as archive:
+        entry = zipfile.ZipInfo("x")
+        entry.filename = ""
+        archive.writestr(entry, "data")
+    with pytest.raises(BundleError, match="refused: an entry has no name"):
+        Bundle.load(path)
+
+
 def test_zip_entries_that_occur_twice_are_refused(folder: Path, tmp_path: Path) -> None:
     path = rezip(folder, tmp_path / "twice.zip")
     with zipfile.ZipFile(path, "a") as archive:

@@ -16,6 +16,7 @@ from bundle_factory import make_manifest, make_quantization
 from numpy.typing import NDArray
 
 from edgeblend.manifest import MANIFEST_NAME, AttentionSpec, FileSpec, GraphSpec, Part, encode_manifest
+from edgeblend.spec import BlendSpec
 
 FOLDER = Path(__file__).parent / "samples"
 BUNDLES = ("openvino", "onnx", "tflite", "openvino-int8", "onnx-int8", "tflite-int8")
@@ -70,6 +71,12 @@ def attention_file() -> bytes:
     return safetensors_file(
         {"weight": ((9 * CHANNELS, outputs), weight), "bias": ((outputs,), [0.0] * outputs)}
     )
+
+
+def blend_spec() -> BlendSpec:
+    """Return what all samples' manifests say of their masks, and so of the attention layer."""
+    described = manifest_of("openvino", bundle_files("openvino"))["blend"]
+    return msgspec.convert(described, BlendSpec)
 
 
 def safetensors_file(tensors: dict[str, tuple[tuple[int, ...], list[float]]]) -> bytes:

@@ -6,7 +6,6 @@ import pytest
 
 from .command import task_of
 from .kept import FOLDER, outcomes
-from .open_findings import CASES_WITH_FAULTS
 from .outcome import Outcome
 from .pool import Pool
 
@@ -20,16 +19,7 @@ def found() -> dict[str, Outcome]:
         return {outcome.name: outcome for outcome in pool.run([task_of(name) for name in _RIGHT])}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.xfail(reason="being mended", strict=False) if name in CASES_WITH_FAULTS else (),
-        )
-        for name in _RIGHT
-    ],
-)
+@pytest.mark.parametrize("name", _RIGHT)
 def test_an_input_of_the_corpus_has_the_right_outcome(name: str, found: dict[str, Outcome]) -> None:
     outcome = found[name]
     status, _, error = _RIGHT[name].partition(" ")

@@ -7,7 +7,6 @@ from collections import defaultdict
 import pytest
 
 from .kinds import KINDS, UNCHANGED
-from .open_findings import KINDS_WITH_FAULTS
 from .outcome import Outcome
 from .plan import plan
 from .pool import Pool
@@ -35,16 +34,7 @@ def test_the_good_input_is_accepted(name: str, outcomes: dict[str, list[Outcome]
     assert (first.seed, first.status) == (UNCHANGED, "accepted"), first.message
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.xfail(reason="being mended", strict=False) if name in KINDS_WITH_FAULTS else (),
-        )
-        for name in _NAMES
-    ],
-)
+@pytest.mark.parametrize("name", _NAMES)
 def test_mutated_inputs_give_a_result_or_one_of_our_errors(
     name: str, outcomes: dict[str, list[Outcome]]
 ) -> None:

@@ -1,5 +1,7 @@
 """What is said of a checkpoint that is not the config's, and that it is short."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +129,13 @@ def test_a_prefixed_file_goes_into_the_network(tmp_path, network, state, prefix)
     load_weights(fresh, read_checkpoint(path), source="prefixed.pth")
     own = fresh.state_dict()["top_layer.weight"].numpy()
     assert np.array_equal(own, state["top_layer.weight"].numpy() + 1)
+
+
+def test_shapes_of_networks_are_found_without_torch_s_compiler():
+    # Its import takes seconds, and leaves a folder among the temporary files.
+    code = (
+        "import sys; from edgeblend.model.checkpoint_fit import matching_configs;"
+        "matching_configs({}); assert 'torch' in sys.modules; print('torch._inductor' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["False"]

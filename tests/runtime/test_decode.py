@@ -242,6 +242,18 @@ def test_non_finite_outputs_are_an_error(role, value):
         decode([level], ONE_LEVEL)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("distance", [3e38, 2e20, -2e20])
+def test_distances_whose_areas_are_no_numbers_are_an_error(distance):
+    level = quiet(3, 2, 2)
+    level.cls_logits[0, 1, 1] = level.centerness[0, 1, 1] = 3
+    level.box_reg[0, 1, 1] = 1e15
+    assert np.isfinite(decode([level], ONE_LEVEL).boxes).all()
+    level.box_reg[0, 1, 1] = distance
+    with pytest.raises(EngineError, match=r"p3: box_reg holds .*, expected distances of less than 1e\+18"):
+        decode([level], ONE_LEVEL)
+
+
 def test_a_minus_infinite_logit_is_probability_zero():
     level = quiet(3, 2, 2)
     level.cls_logits[:] = -np.inf

@@ -10,11 +10,11 @@ from random import Random
 import numpy as np
 
 from edgeblend.errors import BundleError
-from edgeblend.runtime.attention import load_attention
+from edgeblend.runtime.attention import attention_shape, load_attention
 
 from ..mutate_bytes import mutate_bytes
 from ..mutate_tree import mutate_tree
-from ..samples import ATTENTION, attention_file
+from ..samples import ATTENTION, attention_file, blend_spec
 from .kind import Kind, expect
 
 
@@ -42,9 +42,11 @@ def _make(random: Random, folder: Path) -> None:
 
 
 def _run(folder: Path) -> None:
-    layer = load_attention(folder / ATTENTION)
+    layer = load_attention(folder / ATTENTION, blend_spec())
     expect(layer.weight.dtype == np.float32 and layer.weight.ndim == 2, "weights are not a matrix of float32")
     expect(layer.bias.shape == layer.weight.shape[1:], "there are not as many biases as outputs")
+    expect(bool(np.isfinite(layer.weight).all() and np.isfinite(layer.bias).all()), "weights are not finite")
+    expect(attention_shape(folder / ATTENTION) == layer.weight.shape, "its shape is another one")
 
 
 KINDS = (Kind("attention", _make, _run, (BundleError,), _write, share=4),)
