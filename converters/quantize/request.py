@@ -10,7 +10,7 @@ from edgeblend.calibration.sampling import CalibrationSet
 from edgeblend.converters.quantize.recipe_files import check_layer_patterns, load_recipe
 from edgeblend.converters.quantize.search import check_search
 from edgeblend.converters.quantize.toolkits import FloatModel, Toolkit, load_toolkit
-from edgeblend.errors import InputError
+from edgeblend.errors import BundleError, EdgeBlendError, InputError
 from edgeblend.manifest import Part
 from edgeblend.recipe import Recipe
 
@@ -45,9 +45,28 @@ def check_request(
         )
     check_source(source)
     toolkit, recipe = load_toolkit(recipe, source.manifest)
-    models = {part: toolkit.read_model(source.graph_files(part)) for part in PARTS}
-    check_layer_patterns(recipe, [name for model in models.values() for name in toolkit.layer_names(model)])
-    return source, recipe, toolkit, models
+    return source, recipe, toolkit, read_models(source, recipe, toolkit)
+
+
+def read_models(source: Bundle, recipe: Recipe, toolkit: Toolkit) -> dict[Part, FloatModel]:
+    """Return the graphs of a bundle as a toolkit reads them.
+
+    Raises:
+        BundleError: a graph cannot be read, or not as what it should be.
+        InputError: the recipe names a layer that none of them has.
+    """
+    models: dict[Part, FloatModel] = {}
+    names: list[str] = []
+    for part in PARTS:
+        try:
+            models[part] = toolkit.read_model(source.graph_files(part))
+            names += toolkit.layer_names(models[part])
+        except (EdgeBlendError, MemoryError):
+            raise
+        except Exception as error:  # each format's reader has errors of its own
+            raise BundleError(f"{source.path}: the {part} graph cannot be read: {error}") from error
+    check_layer_patterns(recipe, names)
+    return models
 
 
 def check_sampling(calibration: object, **options: tuple[object, object]) -> None:

@@ -12,8 +12,8 @@ from edgeblend.calibration.sampling import CalibrationSet, sample_frames
 from edgeblend.converters.opened import open_graphs
 from edgeblend.converters.quantize.feeds import BasisFeed, DetectorFeed
 from edgeblend.converters.quantize.probe import DEFAULT_FRAMES, LayerSensitivity, Probe
-from edgeblend.converters.quantize.recipe_files import check_layer_patterns, load_recipe
-from edgeblend.converters.quantize.request import PARTS, check_sampling, check_source
+from edgeblend.converters.quantize.recipe_files import load_recipe
+from edgeblend.converters.quantize.request import PARTS, check_sampling, check_source, read_models
 from edgeblend.converters.quantize.search import open_validation
 from edgeblend.converters.quantize.toolkits import load_toolkit
 from edgeblend.errors import InputError
@@ -57,8 +57,7 @@ def measure_sensitivity(
     source = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     check_source(source)
     toolkit, recipe = load_toolkit(load_recipe(recipe, source.manifest.target), source.manifest)
-    models = {part: toolkit.read_model(source.graph_files(part)) for part in PARTS}
-    check_layer_patterns(recipe, [name for model in models.values() for name in toolkit.layer_names(model)])
+    models = read_models(source, recipe, toolkit)
     with ExitStack() as stack:
         reference = open_graphs(source, stack)
         progress("choosing calibration frames")

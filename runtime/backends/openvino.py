@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -124,9 +125,18 @@ def engine_info() -> EngineInfo:
     return EngineInfo(_version(), devices)
 
 
-@cache
+_loading = Lock()
+
+
 def _core() -> ov.Core:
-    """The one core of this process.
+    """Return the one core of this process; two threads that ask first at once must not make two."""
+    with _loading:
+        return _only_core()
+
+
+@cache
+def _only_core() -> ov.Core:
+    """Make a core, once.
 
     Its CPU plugin gives the thread that loads it another stack for signal handlers (AMX needs a larger
     one), and takes it back when unloaded. With several cores that come and go, the stack that is left can

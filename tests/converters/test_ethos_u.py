@@ -178,13 +178,23 @@ def test_options_reach_vela(tmp_path) -> None:
         system_config="Ethos_U55_Deep_Embedded",
         memory_mode="Sram_Only",
         arena_cache_size=100_000,
-        optimise="Size",
+        optimise="Performance",
     )
     summary = compile_tflite(source, tmp_path, options).summary
     assert summary["accelerator_configuration"] == "Ethos_U55_128"
     assert (summary["system_config"], summary["memory_mode"]) == ("Ethos_U55_Deep_Embedded", "Sram_Only")
     assert float(summary["core_clock"]) == 200e6
     assert float(summary["arena_cache_size"]) * 1024 == 100_000
+
+
+def test_a_size_that_vela_ignores_is_refused(tmp_path) -> None:
+    source = write_two_convs(tmp_path / "graph.tflite")
+    place = {"system_config": "Ethos_U55_Deep_Embedded", "memory_mode": "Sram_Only", "optimise": "Size"}
+    assert compile_tflite(source, tmp_path, VelaOptions(accelerator="ethos-u55-128", **place)).summary
+    (tmp_path / "again").mkdir()
+    with pytest.raises(ConversionError, match="arena_cache_size: Vela ignores it with optimise='Size'"):
+        options = VelaOptions(accelerator="ethos-u55-128", arena_cache_size=100_000, **place)
+        compile_tflite(source, tmp_path / "again", options)
 
 
 def test_a_configuration_file_of_ones_own(tmp_path) -> None:
@@ -291,8 +301,8 @@ def test_last_words(monkeypatch, tmp_path, stderr, expected) -> None:
 
 def test_a_full_disk_is_no_fault_of_the_graph(monkeypatch, tmp_path) -> None:
     stderr = "Traceback:\nOSError: [Errno 28] No space left on device: 'x.tflite'"
-    failed = vela.subprocess.CompletedProcess([], 1, "", stderr)
-    monkeypatch.setattr(vela.subprocess, "run", lambda *args, **options: failed)
+    failed = subprocess.CompletedProcess([], 1, "", stderr)
+    monkeypatch.setattr(vela, "run_module", lambda *args, **options: failed)
     with pytest.raises(OutputError, match="cannot write its files: No space left on device; .*TMPDIR"):
         compile_tflite(tmp_path / "x.tflite", tmp_path, VelaOptions())
 
