@@ -56,11 +56,15 @@ class AttentionLayer:
         object.__setattr__(self, "blocks", blocks)
 
 
-def load_attention(path: Path, spec: BlendSpec) -> AttentionLayer:
+def load_attention(path: Path, spec: BlendSpec | None = None) -> AttentionLayer:
     """Read a bundle's attention layer.
 
+    Args:
+        path: a safetensors file with ``weight`` (9 * C, K * M * M) and ``bias`` (K * M * M), float32.
+        spec: the K and M that it is for; None: any.
+
     Raises:
-        BundleError: the file is not one with a ``weight`` and a ``bias`` for the K and M of ``spec``.
+        BundleError: the file is not one with these two, they hold NaN or infinity, or are for another K or M.
     """
     import safetensors
     import safetensors.numpy
@@ -108,8 +112,8 @@ def _no_attention(path: Path, error: Exception) -> BundleError:
     )
 
 
-def _check_layer(layer: AttentionLayer, spec: BlendSpec) -> None:
-    outputs = spec.num_bases * spec.attention_size**2
+def _check_layer(layer: AttentionLayer, spec: BlendSpec | None) -> None:
+    outputs = len(layer.bias) if spec is None else spec.num_bases * spec.attention_size**2
     if layer.bias.shape != (outputs,):
         raise InputError(f"expected {outputs} outputs (K * M * M), got {len(layer.bias)}")
     if not (np.isfinite(layer.weight).all() and np.isfinite(layer.bias).all()):
