@@ -19,6 +19,7 @@ from . import (
     manifests,
     planted,
     recipes,
+    training,
     videos,
     weights,
 )
@@ -41,6 +42,7 @@ KINDS: tuple[Kind, ...] = (
     *attention.KINDS,
     *checkpoints.KINDS,
     *weights.KINDS,
+    *training.KINDS,
     *graphs.KINDS,
 )
 
