@@ -45,8 +45,15 @@ class Picture(msgspec.Struct, frozen=True, tag_field="line", tag="picture"):
     file: str
     timings_ms: Mapping[str, float]
     overlay: str | None = None
-    """Name of the file; None without overlays."""
+    """Name of the file, None without overlays. It has no folders: what a journal names may be deleted."""
     overlay_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse, as msgspec reports it, what would break the COCO file, or name a file of others."""
+        if not all(bytes(record).startswith(b'{"') for record in (self.image, *self.annotations)):
+            raise ValueError("expected an image and annotations that are objects")
+        if self.overlay is not None and not _is_file_name(self.overlay):
+            raise ValueError(f"expected an overlay's name without folders, got {self.overlay!r}")
 
 
 class Failure(msgspec.Struct, frozen=True, tag_field="line", tag="failure"):
@@ -83,7 +90,7 @@ def read_lines(path: Path, *, end: int | None = None) -> Iterator[tuple[Line, in
             if not data.endswith(b"\n") or (end is not None and position > end):
                 return
             try:
-                line = _DECODER.decode(data)
+                line = _DECODER.decode(data.decode())  # parts that stay raw are not looked at otherwise
             except NOT_JSON:
                 return
             yield line, position
@@ -199,6 +206,10 @@ class Journal:
             raise OutputError(f"{self.path}: another run is writing it; choose another folder") from None
         except OSError:
             return  # a file system without locks
+
+
+def _is_file_name(text: str) -> bool:
+    return Path(text).name == text and text not in ("", "..") and "\0" not in text
 
 
 def _unwritten(path: Path, error: OSError) -> OutputError:

@@ -49,6 +49,7 @@ class RunResults:
         self.failures = 0
         self.end: End | None = None
         """Where the run was complete before."""
+        self._stop = 0  # of the journal then
 
     @property
     def done(self) -> int:
@@ -58,7 +59,8 @@ class RunResults:
     def resume(self, paths: Sequence[Path]) -> None:
         """Go on with the run in the folder; without one, this one begins.
 
-        A picture whose overlay is not there as it was written, and everything after it, is done again.
+        A picture whose overlay is not there as it was written, or that is not the next of the pictures, and
+        everything after it, is done again.
 
         Raises:
             InputError: it is another run.
@@ -74,16 +76,17 @@ class RunResults:
             raise InputError(
                 f"{self._out}: this run cannot be resumed: {differences}; do as before, or pass --overwrite"
             )
-        position = 0
-        for line, end in read_lines(path):
-            if isinstance(line, Picture) and not self._has_overlay(line):
+        lines = read_lines(path)
+        _, position = next(lines)  # the header
+        for line, end in lines:
+            if isinstance(line, End):
+                if self.done == len(paths) and is_file(self._out / INSTANCES_FILE):
+                    self.end, self._stop = line, end
+                break
+            if not self._goes_on(line, paths):
                 break
             self.images += isinstance(line, Picture)
             self.failures += isinstance(line, Failure)
-            if isinstance(line, End):
-                if is_file(self._out / INSTANCES_FILE):
-                    self.end = line
-                break
             position = end
         if self.end is None:
             self._journal = run_folder.go_on(self._out, position, overlays=self._overlays)
@@ -161,7 +164,7 @@ class RunResults:
         if self._journal is not None:
             return self._journal.lines()
         if self.end is not None:
-            return (line for line, _ in read_lines(self._out / JOURNAL_FILE))
+            return (line for line, _ in read_lines(self._out / JOURNAL_FILE, end=self._stop))
         return iter(self._waiting)
 
     def close(self) -> None:
@@ -181,6 +184,16 @@ class RunResults:
                 self._journal.add(failure)
             self._waiting.clear()
         return self._journal
+
+    def _goes_on(self, line: Line, paths: Sequence[Path]) -> bool:
+        """Return whether a line is about the next picture, numbered so, and its overlay is there."""
+        if not isinstance(line, Picture | Failure) or self.done >= len(paths):
+            return False
+        if line.file != as_text(paths[self.done]):
+            return False
+        if isinstance(line, Failure):
+            return True
+        return bytes(line.image).startswith(b'{"id":%d,' % self.next_image) and self._has_overlay(line)
 
     def _has_overlay(self, picture: Picture) -> bool:
         if picture.overlay is None:

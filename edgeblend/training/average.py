@@ -29,7 +29,15 @@ class MovingAverage:
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor], steps: int) -> None:
-        """Go on from another average of the same network."""
+        """Go on from another average of the same network.
+
+        Raises:
+            ValueError: its names or shapes are others.
+        """
+        if {name: tensor.shape for name, tensor in state.items()} != {
+            name: tensor.shape for name, tensor in self.state.items()
+        }:
+            raise ValueError("the averaged weights are those of another network")
         self.steps = steps
         for name, tensor in self.state.items():
             tensor.copy_(state[name])

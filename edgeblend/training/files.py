@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,7 @@ def read_last(path: Path) -> dict[str, Any]:
         CheckpointError: the file is broken or something else.
     """
     try:
+        _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a broken pickle can raise anything
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -143,6 +145,13 @@ def read_last(path: Path) -> dict[str, Any]:
         )
     remove_leftovers(path.parent)
     return content
+
+
+def _check_sums(path: Path) -> None:
+    """Raise a ValueError for a file that was altered: torch writes checksums, and does not look at them."""
+    with zipfile.ZipFile(path) as archive:
+        if (altered := archive.testzip()) is not None:
+            raise ValueError(f"{altered} in it was altered")
 
 
 def write_log(path: Path, records: Sequence[Mapping[str, Any]]) -> None:

@@ -17,6 +17,9 @@ from edgeblend.training.batches import Batch
 from edgeblend.training.optimizer import build_optimizer, rate_share, set_rates
 from edgeblend.training.options import TrainingOptions
 
+_MOMENTUM = ("momentum_buffer",)
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What SGD and AdamW remember of a parameter."""
 _CHECKED = 20  # steps between looks at the losses: each look waits for a GPU to catch up
 
 
@@ -117,13 +120,25 @@ class Learner:
 
         Raises:
             CheckpointError: it is another network's.
+            LookupError, TypeError, ValueError, AttributeError: it is something else.
         """
         load_training_state(self.training, state["weights"])
-        self.average.load(state["average"], state["average_steps"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self.average.load(state["average"], _count(state, "average_steps"))
+        self._load_optimizer(state["optimizer"]["state"])
         if state["scaler"]:  # empty where it was not needed, in another precision
             self._scaler.load_state_dict(state["scaler"])
-        self.step_count = state["step_count"]
+        self.step_count = _count(state, "step_count")
+
+    def _load_optimizer(self, memory: Mapping[int, Mapping[str, Tensor]]) -> None:
+        """Take what the optimizer remembers of each parameter; its settings are those of the options."""
+        groups = self._optimizer.param_groups
+        parameters = dict(enumerate(parameter for group in groups for parameter in group["params"]))
+        names = _MOMENTUM if isinstance(self._optimizer, torch.optim.SGD) else _MOMENTS
+        for index, remembered in memory.items():
+            shapes = {name: tuple(tensor.shape) for name, tensor in remembered.items()}
+            if shapes != {name: () if name == "step" else tuple(parameters[index].shape) for name in names}:
+                raise ValueError(f"the optimizer's memory of parameter {index} is {shapes}")
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": memory})
 
     def _check_finite(self, losses: Mapping[str, Tensor]) -> None:
         if not all(math.isfinite(float(value)) for value in losses.values()):
@@ -133,3 +148,10 @@ class Learner:
     def _advice(self) -> str:
         anew = "train anew with a lower learning rate"
         return anew if self._dtype == torch.float32 else f"resume in float32, or {anew}"
+
+
+def _count(state: Mapping[str, Any], name: str) -> int:
+    value = state[name]
+    if type(value) is not int or value < 0:
+        raise ValueError(f"expected a number of steps, got {name} {value!r}")
+    return value

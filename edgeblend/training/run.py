@@ -24,6 +24,7 @@ from edgeblend.training.evaluation import accuracy_to_record, evaluate, record_t
 from edgeblend.training.interruption import Interruptible
 from edgeblend.training.learner import Learner
 from edgeblend.training.options import TrainingOptions
+from edgeblend.training.progress import Progress, progress_errors, read_progress, write_progress
 from edgeblend.training.task import Task, check_fingerprint, define_task, fingerprint
 
 Report = Callable[[str], None]
@@ -146,13 +147,16 @@ class _Run:
 
     def restore(self) -> None:
         """Go on after the last whole epoch of the run in the folder."""
-        state = files.read_last(self.folder / files.LAST)
-        check_fingerprint(state["fingerprint"], self.fingerprint, self.folder)
-        self.learner = self._learner()
-        self.learner.load(state["learner"])
-        self.epoch, self.kept_epoch, self.log = state["epoch"], state["kept_epoch"], list(state["log"])
-        if state["accuracy"] is not None:
-            self.accuracy = record_to_accuracy(state["accuracy"])
+        path = self.folder / files.LAST
+        state = files.read_last(path)
+        with progress_errors(path):
+            progress = read_progress(state)
+            check_fingerprint(progress.fingerprint, self.fingerprint, self.folder)
+            self.learner = self._learner()
+            self.learner.load(progress.learner)
+            if progress.accuracy is not None:
+                self.accuracy = record_to_accuracy(progress.accuracy)
+        self.epoch, self.kept_epoch, self.log = progress.epoch, progress.kept_epoch, progress.log
         self.say(self.task.describe())
         self.say(f"going on after epoch {self.epoch} of {self.task.options.epochs}")
 
@@ -249,14 +253,16 @@ class _Run:
     def _save(self) -> None:
         files.write_last(
             self.folder / files.LAST,
-            {
-                "fingerprint": self.fingerprint,
-                "learner": self.learner.state(),
-                "epoch": self.epoch,
-                "kept_epoch": self.kept_epoch,
-                "accuracy": None if self.accuracy is None else accuracy_to_record(self.accuracy),
-                "log": self.log,
-            },
+            write_progress(
+                Progress(
+                    fingerprint=self.fingerprint,
+                    learner=self.learner.state(),
+                    epoch=self.epoch,
+                    kept_epoch=self.kept_epoch,
+                    accuracy=None if self.accuracy is None else accuracy_to_record(self.accuracy),
+                    log=self.log,
+                )
+            ),
         )
 
 

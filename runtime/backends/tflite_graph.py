@@ -47,10 +47,16 @@ _BYTES = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 8: 8, 9: 1, 10: 8, 15: 4, 16
 """Type of a tensor to the bytes of each value, where all have the same."""
 _LARGEST = 1 << 31
 """Bytes of a tensor; far more than any that these networks have."""
+_GROWTH = 64
+"""Values of a tensor to those that the graph takes: at most 8 in these networks. An interpreter allocates
+what a tensor's own shape says, whatever its operator will make of it."""
+_SMALL = 1 << 20
+"""Values that any tensor may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Tensor:
+    values: int
     constant: bool
     variable: bool
 
@@ -123,7 +129,7 @@ def _tensor(table: Table, index: int, buffers: Sequence[int]) -> _Tensor:
         raise FlatbufferError(f"{what} of {size} bytes in a buffer of {stored}")
     table.text(3)
     _check_quantization(table, shape, what)
-    return _Tensor(constant=stored > 0, variable=bool(table.number(5, I8)))
+    return _Tensor(values=size // width, constant=stored > 0, variable=bool(table.number(5, I8)))
 
 
 def _check_quantization(table: Table, shape: Sequence[int], what: str) -> None:
@@ -147,6 +153,7 @@ def _check_order(graph: Table, tensors: Sequence[_Tensor], kinds: Sequence[int])
         raise FlatbufferError(f"takes the tensors {inputs} and gives {outputs}, of {len(tensors)}")
     if any(tensors[index].constant for index in inputs):
         raise FlatbufferError("takes a tensor that is a constant")
+    _check_growth(tensors, sum(tensors[index].values for index in inputs))
     there = {index for index, tensor in enumerate(tensors) if tensor.constant or tensor.variable}
     there.update(inputs)
     for position, operator in enumerate(graph.tables(3)):
@@ -162,6 +169,14 @@ def _check_order(graph: Table, tensors: Sequence[_Tensor], kinds: Sequence[int])
         there.update(given)
     if missing := set(outputs) - there:
         raise FlatbufferError(f"gives the tensors {sorted(missing)}, which nothing computes")
+
+
+def _check_growth(tensors: Sequence[_Tensor], taken: int) -> None:
+    for index, tensor in enumerate(tensors):
+        if not tensor.constant and tensor.values > max(_GROWTH * taken, _SMALL):
+            raise FlatbufferError(
+                f"has a tensor {index} of {tensor.values} values, where it takes {taken} in all"
+            )
 
 
 def _check_inputs(taken: Sequence[int], kind: int, there: set[int], what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -128,3 +129,38 @@ def test_lines_are_put_on_disk_every_second(path, monkeypatch):
         for clock[0] in (0.1, 0.9, 1.1, 1.9, 2.2):
             journal.add(LINES[0])
     assert synced == [1.1, 2.2]
+
+
+PICTURE = {
+    "line": "picture",
+    "image": {"id": 1},
+    "annotations": [{"image_id": 1}],
+    "file": "d",
+    "timings_ms": {},
+    "overlay": "d.jpg",
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"overlay": name} for name in ("../../precious", "/precious", "..", "", "a/b.jpg", "a\0b.jpg")),
+        *({"image": value} for value in (1, [], "text", {})),
+        *({"annotations": value} for value in ([1], [{}], [[]], {"id": 1})),
+    ],
+    ids=str,
+)
+def test_a_line_that_names_other_files_or_holds_no_records_is_damage(change, path):
+    with path.open("a") as file:
+        file.write(json.dumps(PICTURE, separators=(",", ":")) + "\n")
+    assert len(list(read_lines(path))) == 1 + len(LINES) + 1
+    with path.open("a") as file:
+        file.write(json.dumps({**PICTURE, **change}, separators=(",", ":")) + "\n")
+    assert len(list(read_lines(path))) == 1 + len(LINES) + 1
+
+
+def test_records_that_are_no_text_are_damage(path):
+    line = json.dumps(PICTURE, separators=(",", ":")).encode().replace(b'{"id":1}', b'{"id":"\xff"}')
+    with path.open("ab") as file:
+        file.write(line + b"\n")
+    assert len(list(read_lines(path))) == 1 + len(LINES)

@@ -179,6 +179,33 @@ def test_without_its_document_it_is_not_complete(run, whole):
     assert content("whole") == whole
 
 
+@pytest.mark.parametrize(
+    ("order", "drawn"),
+    [
+        ([0, 2, 3, 4, 5, 6, 7], 5),  # without the first picture
+        ([0, 1, 1, 2, 3, 4, 5, 6, 7], 4),
+        ([0, 1, 3, 2, 4, 5, 6, 7], 4),
+        ([0, 1, 2, 7], 3),  # an end before all is done
+        ([0, 1, 2, 0, 3, 4, 5, 6, 7], 3),
+    ],
+    ids=str,
+)
+def test_lines_that_do_not_go_on_with_the_pictures_are_done_again(order, drawn, run, whole):
+    journal = Path("whole/instances.jsonl")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[number] for number in order))
+    code, stdout, _ = run("--resume", out="whole")
+    assert (code, len(stdout.splitlines())) == (3, drawn)
+    assert content("whole") == whole
+
+
+def test_what_comes_after_the_end_does_not_count(run, whole):
+    journal = Path("whole/instances.jsonl")
+    journal.write_bytes(2 * journal.read_bytes())
+    report = json.loads(run("--resume", "--json", out="whole")[1])
+    assert (len(report["pictures"]), len(report["failures"])) == (5, 1)
+
+
 def test_resuming_nothing_begins(run, whole):
     assert run("--resume")[0] == 3
     assert content("out") == whole

@@ -89,6 +89,7 @@ WRONG = {
     "a buffer that is not there": set_to("tensors.1.buffer", 100),
     "a side below 0": set_to("tensors.1.shape", [1, 1, 1, -3]),
     "a tensor of many gigabytes": set_to("tensors.0.shape", [1, 65536, 65536, 3]),
+    "a tensor far larger than the image": set_to("tensors.3.shape", [1, 4000, 4000, 8]),
     "a shape that is not that of the bytes": set_to("tensors.1.shape", [1, 1, 1, 300]),
     "a name that is not UTF-8": set_to("tensors.0.name", b"\x80"),
     "a scale that is no number": quantize([float("nan")], [0]),

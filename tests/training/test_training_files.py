@@ -243,6 +243,18 @@ def test_what_a_killed_run_left_half_written_goes_when_it_is_resumed(tmp_path):
     assert names_in(tmp_path) == ["last.pt"]
 
 
+def test_one_turned_bit_of_a_weight_is_seen(tmp_path):
+    # torch writes checksums, and does not look at them.
+    path, weight = tmp_path / "last.pt", torch.arange(1000.0)
+    files.write_last(path, {"weight": weight})
+    whole = path.read_bytes()
+    place = whole.index(weight[500:502].numpy().tobytes())
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    assert torch.load(path, weights_only=True)["weight"][500] != 500
+    with pytest.raises(CheckpointError, match="cannot be read .* was altered.; start the training anew"):
+        files.read_last(path)
+
+
 class Runs:
     def __reduce__(self):
         return (print, ("this must not be printed",))

@@ -191,3 +191,55 @@ def test_float16_scales_its_losses_and_leaves_out_steps_that_overflow():
     other.load(learner.state())
     assert other.state()["scaler"]["scale"] == 32768
     learner_of(Line()).load(learner.state())  # in float32, which has nothing to scale
+
+
+def remembered(**changes):
+    """What AdamW remembers after a step, for a network of two weights; changed, or without what is None."""
+    line = Line()
+    learner = learner_of(line, optimizer="adamw")
+    learner.step(batch(1.0))
+    state = learner.state()
+    for name, value in changes.items():
+        state["optimizer"]["state"][0][name] = value
+        if value is None:
+            del state["optimizer"]["state"][0][name]
+    return state
+
+
+def test_the_optimizer_goes_on_with_its_memory_and_the_options_settings():
+    state = remembered()
+    state["optimizer"]["param_groups"][0]["eps"] = "not a number"
+    learner = learner_of(Line(), optimizer="adamw")
+    learner.load(state)
+    learner.step(batch(1.0))
+    assert learner.state()["optimizer"]["state"][0]["step"] == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp_avg": torch.zeros(2, 1)},
+        {"exp_avg": None},
+        {"exp_avg": 1.0},
+        {"step": torch.zeros(2)},
+        {"momentum_buffer": torch.zeros(1, 1)},
+    ],
+    ids=str,
+)
+def test_a_memory_of_other_parameters_is_refused(changes):
+    with pytest.raises((ValueError, AttributeError)):
+        learner_of(Line(), optimizer="adamw").load(remembered(**changes))
+
+
+@pytest.mark.parametrize("name", ["step_count", "average_steps"])
+@pytest.mark.parametrize("value", [-1, 1.5, "3", True, None])
+def test_numbers_of_steps_that_are_none_are_refused(name, value):
+    with pytest.raises(ValueError, match="expected a number of steps"):
+        learner_of(Line(), optimizer="adamw").load({**remembered(), name: value})
+
+
+def test_an_average_of_other_shapes_is_refused():
+    state = remembered()
+    state["average"] = {name: tensor.new_zeros(1) for name, tensor in state["average"].items()}
+    with pytest.raises(ValueError, match="another network"):
+        learner_of(Line(), optimizer="adamw").load(state)

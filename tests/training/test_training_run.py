@@ -396,6 +396,16 @@ def test_a_broken_state_is_refused(begun, start):
         start(begun, resume=True, epochs=4)
 
 
+@pytest.mark.parametrize("name", ["fingerprint", "learner", "log"])
+def test_a_state_of_something_else_is_refused(begun, start, name):
+    content = state_of(begun)
+    files.write_last(begun / "last.pt", {**content, name: {"weights": 1}})
+    with pytest.raises(
+        CheckpointError, match="last.pt: is not the state of this training run|other settings"
+    ):
+        start(begun, resume=True, epochs=4)
+
+
 def test_nothing_to_resume(tmp_path, start):
     with pytest.raises(CheckpointError, match="no last.pt to resume from"):
         start(tmp_path / "run", resume=True)

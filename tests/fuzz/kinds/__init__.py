@@ -15,9 +15,11 @@ from . import (
     configs,
     graphs,
     images,
+    journals,
     manifests,
     planted,
     recipes,
+    training,
     videos,
     weights,
 )
@@ -34,11 +36,13 @@ KINDS: tuple[Kind, ...] = (
     *coco.KINDS,
     *configs.KINDS,
     *command_line.KINDS,
+    *journals.KINDS,
     *images.KINDS,
     *videos.KINDS,
     *attention.KINDS,
     *checkpoints.KINDS,
     *weights.KINDS,
+    *training.KINDS,
     *graphs.KINDS,
 )
 

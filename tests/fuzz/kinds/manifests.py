@@ -83,8 +83,9 @@ def _make_folder(random: Random, folder: Path) -> None:
     for _ in range(random.choice((1, 1, 2))):
         path = random.choice(sorted(bundle.iterdir()))
         change = random.choice(("content", "remove", "folder", "link", "circle", "extra", "case"))
-        if change == "content" and path.is_file():
-            path.write_bytes(mutate_bytes(path.read_bytes(), random))
+        if change == "content":
+            if path.is_file():
+                path.write_bytes(mutate_bytes(path.read_bytes(), random))
         elif change == "extra":
             name = random.choice(
                 [name for name in _NAMES if name and "/" not in name and "\udc80" not in name]
