@@ -117,7 +117,7 @@ def _check_usage(args: argparse.Namespace) -> None:
     """Leave with exit code 2 if options do not go together."""
     wrong = _FOR_CHECKPOINTS if args.target == "ethos-u" else _FOR_ETHOS_U
     for name in wrong:
-        if getattr(args, name) not in (None, False):
+        if (given := getattr(args, name)) is not None and given is not False:  # 0 is given, too
             option = f"--{name.replace('_', '-')}"
             args.usage_error(f"{option} has no effect on --target {args.target}; leave it out")
     if args.target != "ethos-u" and args.config is None:

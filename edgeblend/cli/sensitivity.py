@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         every=args.every,
         progress=sys.stderr.isatty(),
     ) as frames:
-        notes = Notes(frames.notes)
+        notes = Notes()
         layers = measure_sensitivity(
             bundle,
             calibration=frames,
@@ -90,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
             progress=show_step,
             report=notes.add,
         )
+        for note in frames.notes:  # not beside an error that has nothing to do with them
+            notes.add(note)
     if args.html is not None:
         write_atomically(args.html, as_text(_page(layers, args)).encode("utf-8"), found=found)
     if args.json:

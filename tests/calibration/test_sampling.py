@@ -201,7 +201,7 @@ def test_nothing_to_choose_from(source, words):
         ({"count": -3}, "count=-3"),
         ({"every": 0}, "got 0"),
         ({"seed": -1}, "got -1"),
-        ({"near_duplicates": "maybe"}, "drop, keep, got 'maybe'"),
+        ({"near_duplicates": "maybe"}, "'maybe'; choose one of drop, keep"),
     ],
 )
 def test_wrong_options(options, words):

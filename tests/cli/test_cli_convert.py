@@ -93,7 +93,7 @@ def write_checkpoint(kind, path, model):
         ("no checkpoint", "not a checkpoint"),
         ("a number", "holds a int"),
         ("no tensors", "no tensors"),
-        ("zip", "cut off or broken"),
+        ("zip", "not a checkpoint but a zip file"),
         ("nan", "NaN"),
         ("folder", "is a folder"),
     ],

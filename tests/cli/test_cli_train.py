@@ -109,7 +109,7 @@ def test_help(capsys):
         (["--weights", "nowhere.pth"], 5, ["nowhere.pth"]),
         (["--resume"], 5, ["no last.pt to resume from"]),
         (["--out", "here"], 9, ["here: already exists and is not an empty folder"]),
-        (["--out", "here/run"], 9, ["here/run: cannot be made"]),
+        (["--out", "here/run"], 9, ["here/run: cannot be written"]),
         (["--epochs", "0"], 3, ["epochs is 0"]),
         (["--epochs", "two"], 2, ["--epochs", "'two'"]),
         (["--batch-size", "-1"], 3, ["batch_size is -1"]),

@@ -76,7 +76,7 @@ def test_an_import_leaves_the_process_as_it_was(monkeypatch):
     class Loud(logging.Logger):
         pass
 
-    before, filters = dict(os.environ), list(warnings.filters)
+    before, filters, kind = dict(os.environ), list(warnings.filters), logging.getLoggerClass()
     with kept_through_import():
         os.environ["EDGEBLEND_TEST_KEPT"] = "after"
         os.environ["EDGEBLEND_TEST_NEW"] = "new"
@@ -84,7 +84,7 @@ def test_an_import_leaves_the_process_as_it_was(monkeypatch):
         warnings.filterwarnings("once", "loud")
     assert dict(os.environ) == before
     assert warnings.filters == filters
-    assert logging.getLoggerClass() is logging.Logger
+    assert logging.getLoggerClass() is kind
 
 
 def test_who_has_no_home_is_given_one_for_a_while(monkeypatch):
