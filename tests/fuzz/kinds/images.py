@@ -83,10 +83,20 @@ def _run(folder: Path) -> None:
     (path,) = folder.iterdir()
     picture = read_image(path)
     expect(picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.uint8, "not a BGR picture")
-    decoded = _decoded(path.read_bytes())
+    data = path.read_bytes()
+    # OpenCV makes room for what a PNG's chunk claims to hold, before it looks at what is there.
+    decoded = None if _claims_a_large_chunk(data) else _decoded(data)
     # A reader may mend what OpenCV refuses; what OpenCV reads it must not read otherwise.
     if decoded is not None:
         expect(np.array_equal(picture, decoded), "not what OpenCV decodes")
+
+
+def _claims_a_large_chunk(data: bytes) -> bool:
+    place, length = 8, 0
+    while data.startswith(b"\x89PNG") and place + 4 <= len(data):
+        length = int.from_bytes(data[place : place + 4], "big")
+        place += 12 + length
+    return length > 1 << 26  # the last one, which ends behind the file
 
 
 def _decoded(data: bytes) -> NDArray[np.uint8] | None:
