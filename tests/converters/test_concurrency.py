@@ -127,6 +127,8 @@ def test_threads_give_what_one_gives(
     def quantize(out: Path) -> Bundle:
         return edgeblend.quantize(converted, out, calibration=calibration_pictures, recipe=QUICK)
 
+    # Made here: those of other tests may come from a process that was in another state.
+    alone = convert(tmp_path / "converted"), quantize(tmp_path / "quantized")
     with (
         entries_counted(monkeypatch) as entries,
         ThreadPoolExecutor(4) as pool,
@@ -136,10 +138,10 @@ def test_threads_give_what_one_gives(
         jobs = {
             pool.submit(job, tmp_path / name): wanted
             for name, job, wanted in (
-                ("a", convert, converted),
-                ("b", quantize, quantized),
-                ("c", convert, converted),
-                ("d", quantize, quantized),
+                ("a", convert, alone[0]),
+                ("b", quantize, alone[1]),
+                ("c", convert, alone[0]),
+                ("d", quantize, alone[1]),
             )
         }
         frames = 0
