@@ -1,4 +1,4 @@
-"""``edgeblend run`` over many pictures: python benchmarks/run_soak.py [--pictures N] [--kills K].
+"""``edgeblend run`` over many pictures: python benchmarks/run_soak.py [--pictures N] [--kills K] [--small].
 
 Makes small pictures, each unlike the others. A first run goes through: its resident memory after every tenth
 of the pictures, and at most while the COCO file is made, is compared with that after the first tenth.
@@ -22,9 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 from demo_bundles import convert_and_quantize_demo
 from in_turns import machine
+
+from edgeblend.manifest import MANIFEST_NAME, encode_manifest
 
 ALLOWED = 1.02
 """Memory at the end over that after a tenth of the pictures."""
@@ -39,11 +42,12 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bundle", type=Path, help="(default: the demo model in INT8)")
+    parser.add_argument("--small", action="store_true", help="the tests' bundle of a few layers instead")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        bundle = args.bundle or convert_and_quantize_demo(folder / "bundles", "openvino")["int8"].path
+        bundle = args.bundle or (small_bundle if args.small else demo_bundle)(folder / "bundles")
         make_pictures(folder / "pictures", args.pictures, args.seed)
         memory = run_through(bundle, folder, args.pictures)
         kills = run_with_kills(bundle, folder, args.pictures, args.kills, random.Random(args.seed))
@@ -60,6 +64,24 @@ def main() -> int:
     if args.out:
         args.out.write_text(text + "\n")
     return 0 if equal and memory["last_over_first"] <= ALLOWED else 1
+
+
+def demo_bundle(folder: Path) -> Path:
+    """Return the demo model in INT8."""
+    return convert_and_quantize_demo(folder, "openvino")["int8"].path
+
+
+def small_bundle(folder: Path) -> Path:
+    """Return the tests' bundle; its random weights give some four detections per picture at this threshold."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    from small_bundle import write_small_bundle
+
+    folder.mkdir()
+    bundle = write_small_bundle(folder / "small")
+    decode = msgspec.structs.replace(bundle.manifest.decode, score_threshold=0.64)
+    manifest = msgspec.structs.replace(bundle.manifest, decode=decode)
+    (bundle.path / MANIFEST_NAME).write_bytes(encode_manifest(manifest))
+    return bundle.path
 
 
 def make_pictures(folder: Path, count: int, seed: int) -> None:
