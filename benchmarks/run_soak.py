@@ -72,7 +72,7 @@ def demo_bundle(folder: Path) -> Path:
 
 
 def small_bundle(folder: Path) -> Path:
-    """Return the tests' bundle; its random weights give some four detections per picture at this threshold."""
+    """Return the tests' bundle; at this threshold its random weights find some four things per picture."""
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
     from small_bundle import write_small_bundle
 
