@@ -18,6 +18,12 @@ JUNK = frozenset(
         ".TemporaryItems",
         ".Trashes",
         ".VolumeIcon.icns",
+        ".DocumentRevisions-V100",
+        ".AppleDB",
+        ".AppleDesktop",
+        ".apdisk",
+        "Network Trash Folder",
+        "Temporary Items",
         "Icon\r",
         # Windows
         "Thumbs.db",
@@ -25,9 +31,14 @@ JUNK = frozenset(
         "ehthumbs.db",
         "ehthumbs_vista.db",
         "desktop.ini",
+        "$RECYCLE.BIN",
+        "System Volume Information",
         # Linux desktops and network storage
         ".directory",
         "@eaDir",
+        "@Recycle",
+        "#recycle",
+        "#snapshot",
         "lost+found",
     )
 )
@@ -36,11 +47,14 @@ JUNK = frozenset(
 _PREFIXES = ("._", ".nfs", ".trash-", ".fuse_hidden")
 """Of names that differ from file to file: AppleDouble's, and what network storage and trash bins make."""
 
+_SUFFIXES = (":zone.identifier",)
+"""Of files beside others: Windows notes there that a file was downloaded, and copies to Linux keep the note."""
+
 
 def is_junk(name: str) -> bool:
     """Return whether a file or folder of this name is what systems leave behind; case does not matter."""
     lower = name.lower()
-    return lower in JUNK or lower.startswith(_PREFIXES)
+    return lower in JUNK or lower.startswith(_PREFIXES) or lower.endswith(_SUFFIXES)
 
 
 def is_junk_path(parts: Iterable[str]) -> bool:

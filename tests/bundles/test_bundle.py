@@ -154,6 +154,8 @@ JUNK = (
     ".directory",
     "Icon\r",
     ".localized",
+    ".apdisk",
+    "manifest.json:Zone.Identifier",
 )
 JUNK_FOLDERS = (
     "__MACOSX",
@@ -163,6 +165,10 @@ JUNK_FOLDERS = (
     ".fseventsd",
     ".AppleDouble",
     ".Trash-1000",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "Network Trash Folder",
+    "#recycle",
 )
 
 
