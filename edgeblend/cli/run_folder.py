@@ -21,6 +21,7 @@ from edgeblend.cli.run_journal import (
     read_lines,
 )
 from edgeblend.errors import InputError, OutputError
+from edgeblend.junk import is_junk
 
 INSTANCES_FILE = "instances.json"
 OVERLAYS = "overlays"
@@ -56,7 +57,7 @@ def check_out(out: Path, *, overwrite: bool, resume: bool) -> None:
 
 
 def clear(out: Path) -> None:
-    """Remove what an earlier run wrote, and nothing else.
+    """Remove what an earlier run wrote, what systems left beside its overlays, and nothing else.
 
     Raises:
         OutputError: something cannot be removed, or another run is writing there.
@@ -73,6 +74,8 @@ def clear(out: Path) -> None:
         for name in sorted(names - {JOURNAL_FILE, OVERLAYS}):
             (out / name).unlink(missing_ok=True)
         if paths.is_dir(out / OVERLAYS):
+            for file in [file for file in (out / OVERLAYS).iterdir() if is_junk(file.name)]:
+                file.unlink()
             (out / OVERLAYS).rmdir()
         journal.unlink(missing_ok=True)
     except OSError as error:
@@ -193,10 +196,12 @@ def _check_place(out: Path) -> None:
 
 
 def _names(out: Path) -> set[str]:
-    """Return the files and folders in a folder, however deep."""
+    """Return the files and folders in a folder, however deep, without what systems leave behind."""
     found: set[str] = set()
     for folder, folders, files in os.walk(out):
-        found |= {(Path(folder) / name).relative_to(out).as_posix() for name in (*folders, *files)}
+        folders[:] = [name for name in folders if not is_junk(name)]
+        names = (*folders, *(name for name in files if not is_junk(name)))
+        found |= {(Path(folder) / name).relative_to(out).as_posix() for name in names}
     return found
 
 

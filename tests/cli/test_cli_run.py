@@ -248,6 +248,18 @@ def test_overwriting_leaves_nothing_of_the_earlier_run(place, picture, run_args,
     assert sorted(path.name for path in (place / "out").iterdir()) == ["instances.json", "instances.jsonl"]
 
 
+def test_what_systems_leave_in_results_is_in_nobodys_way(place, run_args, cli):
+    (place / "out").mkdir()
+    (place / "out" / ".DS_Store").write_text("junk")
+    assert cli(run_args())[0] == 0
+    (place / "out" / "overlays" / "Thumbs.db").write_text("junk")
+    (place / "out" / "@eaDir").mkdir()
+    (place / "out" / "@eaDir" / "file").write_text("junk")
+    assert cli(run_args("--overwrite", "--no-overlays"))[0] == 0
+    names = sorted(path.name for path in (place / "out").iterdir())
+    assert names == [".DS_Store", "@eaDir", "instances.json", "instances.jsonl"]
+
+
 def test_a_run_that_fails_keeps_what_was_there(place, picture, run_args, cli, tree):
     assert cli(run_args())[0] == 0
     before = tree(place / "out")
