@@ -151,7 +151,9 @@ def _check_device(core: ov.Core, device: str) -> None:
     base, _, listed = device.partition(":")
     if base in _VIRTUAL and base != "AUTO" and not listed:
         raise EngineError(f"device {device} names no device to compute on; write such as {base}:CPU")
-    wanted = [name for name in listed.split(",") if name] if base in _VIRTUAL else [device]
+    # 'AUTO:-GPU' leaves out a device, which need not be there.
+    wanted = [name for name in listed.split(",") if name.strip("-")] if base in _VIRTUAL else [device]
+    wanted = [name for name in wanted if base != "AUTO" or not name.startswith("-")]
     available = core.available_devices
     known = {*available, *(name.partition(".")[0] for name in available)}
     if missing := [name for name in wanted if name.strip("-").partition("(")[0] not in known]:

@@ -18,7 +18,7 @@ def opened(bundle, **options) -> backend.OpenVinoSession:
     return backend.open_session(bundle.graph("basis"), bundle.graph_files("basis"), EngineOptions(**options))
 
 
-@pytest.mark.parametrize("device", [*VIRTUAL, "cpu", "auto:cpu", "Auto"])
+@pytest.mark.parametrize("device", [*VIRTUAL, "cpu", "auto:cpu", "Auto", "AUTO:-GPU", "auto:cpu,-npu"])
 def test_a_virtual_device_opens_by_default_and_says_what_computes(device, small_bundle) -> None:
     info = opened(small_bundle, device=device).info
     assert (info.device, info.precision) == ("CPU", "f32")
