@@ -44,7 +44,7 @@ def open_sessions(
         cache_dir=cache_dir,
         properties=properties,
     )
-    engine = _engine(bundle, backend or bundle.manifest.target)
+    engine = _engine(bundle, bundle.manifest.target if backend is None else backend)
     sessions: dict[Part, CompiledSession] = {}
     with ExitStack() as opened:
         for part, graph in bundle.manifest.graphs.items():

@@ -222,7 +222,11 @@ def test_every_session_is_closed_also_where_closing_fails(bundle, engine) -> Non
 
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("tflite", "convert the checkpoint with target 'tflite'"), ("abacus", "leave the engine out")],
+    [
+        ("tflite", "convert the checkpoint with target 'tflite'"),
+        ("abacus", "leave the engine out"),
+        ("", "leave the engine out"),
+    ],
 )
 def test_what_is_advised_is_accepted(name, advice, bundle) -> None:
     with pytest.raises(EngineError, match=f"made for 'openvino', not for '{name}'; {advice}"):
