@@ -109,7 +109,9 @@ def _check_rle(value: _Rle, size: tuple[int, int]) -> CocoRle | Unusable:
             return Unusable(str(error), wrong=True)
     else:
         pixels = size[0] * size[1]
-        if sum(value.counts) != pixels or min(value.counts, default=0) < 0:
+        if min(value.counts, default=0) < 0:
+            return Unusable(f"run lengths that are below 0, such as {min(value.counts)}", wrong=True)
+        if sum(value.counts) != pixels:
             return Unusable(f"run lengths that add up to {sum(value.counts)}, not {pixels}", wrong=True)
         empty = not any(value.counts[1::2])
     return Unusable("an empty mask", wrong=False) if empty else checked

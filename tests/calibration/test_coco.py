@@ -280,7 +280,7 @@ IMAGE = document()["images"][0]
         ),
         (
             document(annotations=[annotation(segmentation={"size": [8, 9], "counts": [80, -8]})]),
-            "annotation 1: run lengths that",
+            "annotation 1: run lengths that are below 0, such as -8",
         ),
         (
             document(annotations=[annotation(segmentation={"size": [8, 9], "counts": [10**30, 72]})]),
