@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from numbers import Integral
 from operator import length_hint
 from types import TracebackType
 from typing import Literal, Self, get_args
@@ -222,6 +223,9 @@ class _Sampling:
 
 
 def _check_options(count: int, seed: int, near_duplicates: NearDuplicates) -> None:
+    for name, value in (("count", count), ("seed", seed)):
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise InputError(f"{name}: got {value!r}; give a whole number")
     if count < 1:
         raise InputError(f"expected to choose at least 1 frame, got count={count}")
     if seed < 0:

@@ -201,6 +201,11 @@ def test_nothing_to_choose_from(source, words):
         ({"count": -3}, "count=-3"),
         ({"every": 0}, "got 0"),
         ({"seed": -1}, "got -1"),
+        ({"count": 1.5}, "count: got 1.5; give a whole number"),
+        ({"count": "3"}, "count: got '3'; give a whole number"),
+        ({"count": True}, "count: got True; give a whole number"),
+        ({"seed": "x"}, "seed: got 'x'; give a whole number"),
+        ({"seed": 1.5}, "seed: got 1.5; give a whole number"),
         ({"near_duplicates": "maybe"}, "'maybe'; choose one of drop, keep"),
     ],
 )
