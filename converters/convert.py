@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from edgeblend.arguments import check_path
 from edgeblend.bundle import Bundle, check_output, describe_file, stage_bundle
 from edgeblend.converters.draft import ConvertOptions, Precision, check_options, draft_manifest
 from edgeblend.converters.model_classes import ClassNames, read_class_names
@@ -122,7 +123,7 @@ def convert(
         overwrite=overwrite,
     )
     check_options(options)
-    out = Path(out)
+    out = check_path("out", out)
     check_output(out, overwrite=overwrite)
     model_config = load_config(config)
     # What can be refused is refused before the weights are read.
@@ -155,6 +156,7 @@ def _what_to_convert(
         raise InputError(f"checkpoint: expected a file or what training returned, got {checkpoint!r}")
     if config is None:
         raise InputError(f"config: {checkpoint} needs one; give a published name or a YAML file")
+    check_path("config", config)
     return Path(checkpoint), config, class_names
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from edgeblend import paths
+from edgeblend.arguments import check_path
 from edgeblend.bundle import Bundle, check_output, describe_file, stage_bundle
 from edgeblend.converters.tflite_operators import TfliteGraph, read_tflite
 from edgeblend.converters.vela import (
@@ -82,7 +83,7 @@ def convert_for_ethos_u(
         optimise=optimise,
     )
     check_options(options)
-    out = Path(out)
+    out = check_path("out", out)
     source = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     _check_source(source, out)
     check_output(out, overwrite=overwrite)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import get_args
 
 from edgeblend import paths
+from edgeblend.arguments import check_path
 from edgeblend.choices import check_choice
 from edgeblend.errors import BundleError, OutputError
 from edgeblend.junk import is_junk
@@ -46,10 +47,11 @@ class Bundle:
         """Read the bundle at ``path`` and verify all of its files.
 
         Raises:
+            InputError: it is no path.
             BundleError: nothing is there, or it is not a bundle, incomplete, altered, or of
                 another schema version.
         """
-        path = Path(path)
+        path = check_path("bundle", path)
         try:
             if paths.is_dir(path):
                 return _load_folder(path)
@@ -95,7 +97,7 @@ def stage_bundle(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         OutputError: ``out`` exists (or, with ``overwrite``, is something else than a bundle), cannot be
             written, or came to be while the block ran.
     """
-    out = Path(out)
+    out = check_path("out", out)
     found = check_output(out, overwrite=overwrite)
     if out.suffix != ".zip":
         with stage_folder(out, found) as folder:

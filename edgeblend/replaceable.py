@@ -38,6 +38,8 @@ def look_at(path: Path) -> Found:
         return Found(None)
     except OSError as error:
         raise cannot_write(path, error) from error
+    except ValueError as error:  # a NUL character
+        raise OutputError(f"{str(path)!r}: cannot be written: {error}; choose another name") from error
 
 
 def check_file(path: Path, *, overwrite: bool) -> Found:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from edgeblend import classes
+from edgeblend.arguments import check_probability
 from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 from edgeblend.masks import paste, polygons, rle
@@ -143,6 +144,7 @@ class Instances:
 
     def masks(self, threshold: float = 0.5) -> NDArray[np.bool_]:
         """Return masks on the whole frame, (N, H, W) bool: pixels whose probability reaches the threshold."""
+        check_probability("threshold", threshold)
         return paste.paste_masks(self.mask_probs, self.mask_boxes, self.frame_size, threshold=threshold)
 
     def rle(self, threshold: float = 0.5) -> list[rle.Rle]:
@@ -162,6 +164,7 @@ class Instances:
         return np.array(counts, np.int64)
 
     def _regions(self, threshold: float) -> Iterator[tuple[int, int, NDArray[np.bool_]]]:
+        check_probability("threshold", threshold)
         for probs, box in zip(self.mask_probs, self.mask_boxes, strict=True):
             yield paste.paste_region(probs, box, self.frame_size, threshold=threshold)
 

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.arguments import check_path
 from edgeblend.errors import InputError
 from edgeblend.paths import is_dir
 from edgeblend.runtime.image_files import UNREADABLE_KINDS, kind_of, whole_picture
@@ -68,7 +69,7 @@ def read_image(path: str | PathLike[str]) -> NDArray[np.uint8]:
     16-bit, grey and RGBA files are served as in :func:`to_bgr8`. A file that is missing, empty, cut
     short, damaged, no picture, or a picture of floats is an InputError.
     """
-    path = Path(path)
+    path = check_path("path", path)
     image = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     try:
         return to_bgr8(image)

@@ -183,6 +183,15 @@ def test_segmentation_is_one_of_two_words(word):
         three().to_coco(1, segmentation=word)
 
 
+@pytest.mark.parametrize("threshold", [1.5, -1, float("nan"), "0.5", None, True])
+@pytest.mark.parametrize("method", ["masks", "rle", "polygons", "areas", "to_supervision"])
+def test_a_threshold_is_a_probability(method, threshold):
+    with pytest.raises(InputError, match="threshold must be from 0 to 1, got"):
+        getattr(three(), method)(threshold)
+    with pytest.raises(InputError, match="threshold must be from 0 to 1, got"):
+        three().to_coco(1, threshold=threshold)
+
+
 def test_coco_classes():
     assert len(COCO_THINGS) == len(COCO_THING_IDS) == len(set(COCO_THINGS)) == 80
     assert set(range(1, 91)) - set(COCO_THING_IDS) == {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgeblend.arguments import check_path
 from edgeblend.bundle import Bundle, stage_bundle
 from edgeblend.calibration.frames import Frames
 from edgeblend.calibration.sampling import DEFAULT_COUNT, FEW, CalibrationSet, sample_frames
@@ -83,7 +84,7 @@ def quantize(
         BundleError, OutputError, EngineError, ConversionError: see their messages.
     """
     check_sampling(calibration, count=(count, DEFAULT_COUNT), seed=(seed, 0), every=(every, None))
-    out = Path(out)
+    out = check_path("out", out)
     source, recipe, toolkit, models = check_request(
         bundle,
         out,

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from edgeblend import paths
+from edgeblend.arguments import check_path
 from edgeblend.errors import InputError
 from edgeblend.json_errors import NOT_JSON
 from edgeblend.recipe import Recipe
@@ -41,7 +42,7 @@ def load_recipe(recipe: str | Path | Recipe, target: str = "openvino") -> Recipe
     if str(recipe) in known:
         file = files("edgeblend.converters.quantize") / "recipes" / target / f"{recipe}.json"
         return _decode(file.read_bytes(), str(recipe))
-    path = Path(recipe)
+    path = check_path("recipe", recipe)
     if not paths.is_file(path):
         raise InputError(f"{recipe}: no such recipe; expected {', '.join([*known, 'a JSON file with one'])}")
     try:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from edgeblend.arguments import check_path
 from edgeblend.calibration.accuracy import Accuracy
 from edgeblend.calibration.coco import CocoDataset
 from edgeblend.errors import TrainingError
@@ -87,7 +88,7 @@ def train(
         OutputError: ``out`` is not empty, or cannot be written.
         TrainingError: there is no object to learn from, or the losses are not finite.
     """
-    folder = Path(out)
+    folder = check_path("out", out)
     files.check_folder(folder, resume=resume)
     say = report or _silent
     task = define_task(dataset, config=config, validation=validation, options=options or TrainingOptions())
