@@ -21,6 +21,9 @@ from edgeblend.runtime.preprocess import network_size
 from edgeblend.runtime.resize import resize_antialiased
 from edgeblend.spec import InputSpec
 
+_LARGEST = 100_000_000
+"""Pixels of a frame that is scaled; 16 of them are held at a time."""
+
 MAX_FRAMES = 16
 """Held at a time; those of 12 megapixels take half a gigabyte."""
 
@@ -59,6 +62,10 @@ def read_bench_frames(
     """
     if frame_size is not None and min(frame_size) < 1:
         raise InputError(f"expected a frame size of at least 1x1, got {frame_size[0]}x{frame_size[1]}")
+    if frame_size is not None and frame_size[0] * frame_size[1] > _LARGEST:
+        raise InputError(
+            f"expected a frame size of at most {_LARGEST} pixels, got {frame_size[0]}x{frame_size[1]}"
+        )
     if source is None:
         picture = _photograph()
         pictures = (picture if frame_size is None else _resized(picture, frame_size),)

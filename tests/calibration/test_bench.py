@@ -458,6 +458,7 @@ def test_pictures_that_cannot_be_read_are_noted(tmp_path):
         ([], None, "expected frames to run on, got none"),
         ("nowhere", None, "no such file or folder"),
         (None, (0, 5), "frame size of at least 1x1, got 0x5"),
+        (None, (10**9, 10**9), "frame size of at most 100000000 pixels, got 1000000000x1000000000"),
     ],
 )
 def test_frames_that_are_none(source, size, words):
