@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeblend.arguments import check_whole
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.accuracy import count_objects
 from edgeblend.calibration.agreement_totals import JUDGED_SCORE
@@ -99,6 +101,7 @@ def compare(
             pictures or candidates, or an option's value is not valid.
     """
     engine_options(device=device, precision=precision, threads=threads)
+    check_whole("disagreements", disagreements, 0, sys.maxsize)
     allowed = _allowed_drop(max_drop, labelled=annotations is not None)
     engine = _Engine(device, precision, threads)
     bundles = load_bundles(reference, candidates)

@@ -169,6 +169,12 @@ def test_a_candidate_whose_process_dies(tiny_bundle, worse_bundle, labelled_pict
     assert report.reference.figures.peak_memory is None
 
 
+@pytest.mark.parametrize("count", [-1, 1.5, "6", None, True])
+def test_disagreements_to_keep_are_a_whole_number(count, tmp_path):
+    with pytest.raises(InputError, match="disagreements"):
+        compare(tmp_path, [tmp_path], tmp_path, disagreements=count)
+
+
 @pytest.mark.usefixtures("no_memory")
 def test_a_zip_is_a_bundle_like_any_other(tiny_bundle, labelled_pictures, tmp_path):
     archive = Path(shutil.make_archive(str(tmp_path / "tiny"), "zip", tiny_bundle.folder))
