@@ -48,7 +48,7 @@ _PREFIXES = ("._", ".nfs", ".trash-", ".fuse_hidden")
 """Of names that differ from file to file: AppleDouble's, and what network storage and trash bins make."""
 
 _SUFFIXES = (":zone.identifier",)
-"""Of files beside others: Windows notes there that a file was downloaded, and copies to Linux keep the note."""
+"""Of files beside others, in which Windows notes that a file was downloaded; copies to Linux keep them."""
 
 
 def is_junk(name: str) -> bool:
