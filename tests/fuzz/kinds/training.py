@@ -63,7 +63,8 @@ def _run_bytes(folder: Path) -> None:
 @cache
 def _learner() -> tuple[Learner, bytes]:
     """Return a learner of a small network and what it wrote after a step; one for all cases."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         path = Path(folder, "tiny.yaml")
         path.write_text(TINY_YAML)
         learner = Learner(TrainingNetwork(BlendMask(load_config(path))), TrainingOptions(), steps=4)
