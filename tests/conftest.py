@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -18,6 +19,15 @@ from tiny_model import CLASS_NAMES, TinyModel, write_tiny_model
 
 import edgeblend
 from edgeblend.bundle import Bundle
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heard_signals() -> None:
+    """Let signals end a command also where the tests run under ``nohup`` or in a script's background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
