@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -24,6 +25,8 @@ from edgeblend.bundle import Bundle
 @pytest.fixture(scope="session", autouse=True)
 def heard_signals() -> None:
     """Let signals end a command also where the tests run under ``nohup`` or in a script's background."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # Python lets nobody else change them
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
