@@ -20,15 +20,15 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """What a run needs to go on."""
 
     fingerprint: dict[str, str]
-    """What must be the same."""
+    """Settings and data that a resumed run must share with this one."""
     learner: dict[str, Any]
     """What :meth:`~edgeblend.training.learner.Learner.load` takes."""
     epoch: _Count
-    """How many are done."""
+    """Number of whole epochs done."""
     kept_epoch: _Count
-    """Which the kept model is from."""
+    """Epoch that the kept model is from."""
     accuracy: dict[str, Any] | None
-    """Of that model."""
+    """Accuracy of the kept model; None where none was measured."""
     log: list[dict[str, int | _Finite | dict[str, _Finite]]]
     """One record per epoch."""
 
