@@ -20,6 +20,7 @@ from edgeblend.arguments import check_path
 from edgeblend.errors import InputError
 from edgeblend.paths import is_dir
 from edgeblend.runtime.image_files import UNREADABLE_KINDS, kind_of, whole_picture
+from edgeblend.runtime.jpeg_files import ends_early
 
 _OPTIONAL = (".avif", ".gif", ".jp2")
 IMAGE_SUFFIXES = frozenset(
@@ -98,10 +99,11 @@ def _decode(path: Path, flags: int) -> NDArray[Any]:
             f"{path}: a video, not a picture; `quantize --calibration` and `sensitivity` take videos"
         )
     whole = whole_picture(data)
+    damaged = InputError(
+        f"{path}: the picture is cut short or damaged ({kind}, {len(data)} bytes); copy it again"
+    )
     if whole is None:
-        raise InputError(
-            f"{path}: the picture is cut short or damaged ({kind}, {len(data)} bytes); copy it again"
-        )
+        raise damaged
     try:
         # From memory, because cv2.imread cannot open every Unicode path on Windows.
         image = cv2.imdecode(np.frombuffer(whole, np.uint8), flags)
@@ -109,6 +111,8 @@ def _decode(path: Path, flags: int) -> NDArray[Any]:
         raise InputError(f"{path}: OpenCV cannot decode it: {' '.join(str(error).split())}") from None
     if image is None:
         raise InputError(f"{path}: {_why_not_decoded(kind, len(data))}")
+    if kind == "JPEG" and ends_early(data, np.asarray(image)):
+        raise damaged
     return np.asarray(image)
 
 

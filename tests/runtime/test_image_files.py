@@ -1,3 +1,4 @@
+import contextlib
 import io
 import struct
 import zlib
@@ -186,6 +187,44 @@ def test_a_file_without_all_its_pixels_is_refused(tmp_path, name):
     (tmp_path / "given").write_bytes(REFUSED[name])
     with pytest.raises(InputError, match="cut short or damaged|cannot decode"):
         read_image(tmp_path / "given")
+
+
+CUT_AND_CLOSED = {name: whole for name, whole in WHOLE.items() if name.startswith("jpeg")} | {
+    "jpeg, cmyk": saved("JPEG", Image.fromarray(picture()[..., ::-1]).convert("CMYK"))
+}
+
+
+@pytest.mark.parametrize("name", CUT_AND_CLOSED)
+def test_a_jpeg_whose_end_is_marked_too_early_is_refused(tmp_path, name):
+    """At most the last block differs, of 16x16 pixels and one that its colours reach into."""
+    whole = CUT_AND_CLOSED[name]
+    last_scan = whole.rindex(b"\xff\xda")
+    for place in range(whole.index(b"\xff\xda") + 14, len(whole) - 2, len(whole) // 1000 + 1):
+        if "progressive" in name and place > last_scan:
+            break  # what the last scan adds is not looked for
+        (tmp_path / "given").write_bytes(whole[:place] + b"\xff\xd9")
+        with contextlib.suppress(InputError):
+            other = (read_image(tmp_path / "given") != decoded(whole)).any(axis=-1)
+            assert not other[:-17].any()
+            assert not other[:, :-17].any()
+    (tmp_path / "given").write_bytes(whole)
+    assert np.array_equal(read_image(tmp_path / "given"), decoded(whole))
+
+
+@pytest.mark.parametrize("turn", [None, 3, 6, 8])
+@pytest.mark.parametrize("grey", [127, 128, 129])
+def test_a_jpeg_that_ends_in_grey_is_whole(tmp_path, grey, turn):
+    image = picture()
+    image[20:] = grey
+    exif = Image.Exif()
+    if turn:
+        exif[0x0112] = turn
+    data = saved("JPEG", Image.fromarray(image[..., ::-1]), exif=exif)
+    (tmp_path / "whole").write_bytes(data)
+    assert np.array_equal(read_image(tmp_path / "whole"), decoded(data))
+    (tmp_path / "cut").write_bytes(data[: data.index(b"\xff\xda") + 200] + b"\xff\xd9")
+    with pytest.raises(InputError, match="cut short or damaged"):
+        read_image(tmp_path / "cut")
 
 
 def test_a_webp_without_the_chunk_that_turns_it_is_refused():
