@@ -13,8 +13,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.calibration.agreement import box_iou_batch, pair_greedily
+from edgeblend.calibration.agreement import pair_greedily
 from edgeblend.errors import InputError
+from edgeblend.masks.boxes import box_iou_batch
 from edgeblend.masks.paste import paste_region
 from edgeblend.results import Instances
 

@@ -24,7 +24,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "redirect_stdout": frozenset(),
     "redirect_stderr": frozenset(),
     "logging.disable": frozenset(),
-    "os.dup2": frozenset({"edgeblend.cli.output"}),
+    "os.dup2": frozenset({"edgeblend.terminal.output"}),
     "os.chdir": frozenset(),
     "os.umask": frozenset({"edgeblend.staging"}),
     # Fails for errors whose constructor takes something else than a text.

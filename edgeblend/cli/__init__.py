@@ -1,7 +1,7 @@
 """The command line: ``edgeblend demo | train | convert | quantize | compare | ...``.
 
 Exit codes: 0 done; 1 unexpected failure; 2 wrong usage; 3 to 11 as the classes in
-:mod:`edgeblend.errors` say; the others as :mod:`edgeblend.cli.exit_codes` does.
+:mod:`edgeblend.errors` say; the others as :mod:`edgeblend.terminal.exit_codes` does.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import NoReturn
 
 from edgeblend import __version__
 from edgeblend.cli import bench, compare, convert, demo, doctor, inspect, quantize, run, sensitivity, train
-from edgeblend.cli.exit_codes import READER_GONE, UNEXPECTED, listed
-from edgeblend.cli.output import (
+from edgeblend.errors import EdgeBlendError, one_line
+from edgeblend.terminal.exit_codes import READER_GONE, UNEXPECTED, listed
+from edgeblend.terminal.output import (
     finish,
     give_up_on_broken_streams,
     open_closed_streams,
     show,
     tell,
 )
-from edgeblend.cli.stopping import Stopped, stopped_by_signals
-from edgeblend.errors import EdgeBlendError, one_line
+from edgeblend.terminal.stopping import Stopped, stopped_by_signals
 
 _COMMANDS = (demo, train, convert, quantize, compare, bench, sensitivity, inspect, run, doctor)
 _EPILOG = f"exit codes:\n{listed()}\n"

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edgeblend import __version__
-from edgeblend.cli.report import as_text
+from edgeblend.terminal.printing import as_text
 
 if TYPE_CHECKING:
     from edgeblend.calibration.bench_report import BenchedBundle, BenchReport

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from edgeblend.cli.compare_tables import Table
 from edgeblend.cli.figures import MISSING, decimals
-from edgeblend.cli.report import human_bytes
+from edgeblend.terminal.printing import human_bytes
 
 if TYPE_CHECKING:
     from edgeblend.calibration.bench_report import BenchedBundle, BenchReport, Times

@@ -14,7 +14,7 @@ from edgeblend.cli.bench_tables import (
     streaming_table,
 )
 from edgeblend.cli.figures import counted
-from edgeblend.cli.report import aligned
+from edgeblend.terminal.printing import aligned
 
 if TYPE_CHECKING:
     from edgeblend.calibration.bench_report import BenchReport

@@ -9,10 +9,10 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from edgeblend.cli.engine_options import add_engine_options
-from edgeblend.cli.output import show
-from edgeblend.cli.report import as_text, print_json
 from edgeblend.errors import AccuracyError, InputError, OutputError
+from edgeblend.terminal.engine_options import add_engine_options
+from edgeblend.terminal.output import show
+from edgeblend.terminal.printing import as_text, print_json
 
 if TYPE_CHECKING:
     from edgeblend.calibration.compare_report import CompareReport

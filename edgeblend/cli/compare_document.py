@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgeblend import __version__
 from edgeblend.calibration.compare_report import ap_change
 from edgeblend.cli.compare_tables import KINDS
-from edgeblend.cli.report import as_text
+from edgeblend.terminal.printing import as_text
 
 if TYPE_CHECKING:
     from edgeblend.calibration.accuracy import Accuracy, AveragePrecision

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgeblend.calibration.coco import read_picture
 from edgeblend.calibration.coco_file import listed
 from edgeblend.cli.figures import counted
-from edgeblend.cli.overlay import draw
+from edgeblend.draw.overlay import draw
 from edgeblend.results import Instances
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgeblend.calibration.compare_report import ap_change
 from edgeblend.cli.figures import MISSING, decibels, decimals, signed
-from edgeblend.cli.report import human_bytes
+from edgeblend.terminal.printing import human_bytes
 
 if TYPE_CHECKING:
     from edgeblend.calibration.compare_report import BundleFigures, ComparedCandidate, CompareReport

@@ -16,7 +16,7 @@ from edgeblend.cli.compare_tables import (
     speed_table,
 )
 from edgeblend.cli.figures import counted
-from edgeblend.cli.report import aligned
+from edgeblend.terminal.printing import aligned
 
 if TYPE_CHECKING:
     from edgeblend.calibration.compare_report import CompareReport

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeblend import paths
-from edgeblend.cli.notes import Notes
-from edgeblend.cli.output import show, tell
-from edgeblend.cli.report import human_bytes, print_json, print_rows
+from edgeblend.terminal.notes import Notes
+from edgeblend.terminal.output import show, tell
+from edgeblend.terminal.printing import human_bytes, print_json, print_rows
 
 if TYPE_CHECKING:
     from edgeblend.bundle import Bundle

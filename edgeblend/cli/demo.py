@@ -13,15 +13,15 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from edgeblend import paths
-from edgeblend.cli.output import show, tell
-from edgeblend.cli.report import aligned, print_json, print_rows
 from edgeblend.errors import EngineError, InputError
+from edgeblend.terminal.output import show, tell
+from edgeblend.terminal.printing import aligned, print_json, print_rows
 
 if TYPE_CHECKING:
     from edgeblend.calibration.coco import CocoDataset
-    from edgeblend.cli.annotated_video import VideoFile
     from edgeblend.cli.demo_data import DemoData
     from edgeblend.cli.demo_report import DemoReport
+    from edgeblend.draw.video import VideoFile
 
 REPORT, PAGE = "comparison.json", "index.html"
 _NEEDS = {
@@ -74,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
     """Make the demo and say where it is."""
     import cv2
 
-    from edgeblend.cli.annotated_video import VideoFile
     from edgeblend.cli.demo_data import find_demo_data
+    from edgeblend.draw.video import VideoFile
     from edgeblend.staging import check_folder, stage_folder
 
     # What OpenCV cannot do is said once, by us; this process is ours, so the level is, too.

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from edgeblend.cli.annotated_video import Video
 from edgeblend.cli.demo_pictures import SHOWN_SCORE, Overlay
 from edgeblend.cli.demo_report import HEADINGS, DemoReport, explanations, table
 from edgeblend.cli.page_style import document
+from edgeblend.draw.video import Video
 
 _INTRODUCTION = """\
 A BlendMask checkpoint was converted into a bundle and quantized to INT8, compared with torch, and run on

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.cli.annotated_video import Video, VideoFile, write_video
-from edgeblend.cli.overlay import draw
-from edgeblend.cli.stable_colours import StableColours
+from edgeblend.draw.overlay import draw
+from edgeblend.draw.stable_colours import StableColours
+from edgeblend.draw.video import Video, VideoFile, write_video
 from edgeblend.results import Instances
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from edgeblend import __version__
 from edgeblend.calibration.machine import this_machine, usable_cores
 from edgeblend.cli.demo_comparison import Measured
-from edgeblend.cli.report import human_bytes
+from edgeblend.terminal.printing import human_bytes
 
 if TYPE_CHECKING:
     from edgeblend.bundle import Bundle
     from edgeblend.calibration.accuracy import AveragePrecision
-    from edgeblend.cli.annotated_video import Video
     from edgeblend.cli.demo_pictures import Overlay
+    from edgeblend.draw.video import Video
     from edgeblend.manifest import QuantizationSpec
 
 HEADINGS = ("", "box AP", "mask AP", "frames/s", "graphs only", "threads", "size")

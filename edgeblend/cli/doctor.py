@@ -9,10 +9,10 @@ from typing import Any
 
 from edgeblend import __version__
 from edgeblend.calibration.machine import usable_cores
-from edgeblend.cli.output import show
-from edgeblend.cli.report import print_json, print_rows
-from edgeblend.cli.requirements import RequiredPackage, required_packages
 from edgeblend.runtime.backends.processor import processor_name
+from edgeblend.terminal.output import show
+from edgeblend.terminal.printing import print_json, print_rows
+from edgeblend.terminal.requirements import RequiredPackage, required_packages
 
 
 def add_parser(

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from edgeblend.cli.figures import MISSING, counted
-from edgeblend.cli.report import aligned, human_bytes
+from edgeblend.terminal.printing import aligned, human_bytes
 
 if TYPE_CHECKING:
     from edgeblend.converters.vela_report import EthosUReport, GraphReport, OperatorReport

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from edgeblend import paths
 from edgeblend.bundle import Bundle
-from edgeblend.cli.exit_codes import FINDING
 from edgeblend.cli.figures import counted
-from edgeblend.cli.notes import Notes
-from edgeblend.cli.output import show
-from edgeblend.cli.report import human_bytes, print_json, print_rows
 from edgeblend.errors import EngineError, InputError
+from edgeblend.terminal.exit_codes import FINDING
+from edgeblend.terminal.notes import Notes
+from edgeblend.terminal.output import show
+from edgeblend.terminal.printing import human_bytes, print_json, print_rows
 from edgeblend.zipped import is_zipped_bundle
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeblend.cli.output import show, tell
-from edgeblend.cli.report import as_text, human_bytes, print_json, print_rows
+from edgeblend.terminal.output import show, tell
+from edgeblend.terminal.printing import as_text, human_bytes, print_json, print_rows
 
 if TYPE_CHECKING:
     from edgeblend.bundle import Bundle
@@ -75,9 +75,9 @@ def run(args: argparse.Namespace) -> int:
     import cv2
 
     from edgeblend.calibration.sampling import sample_frames
-    from edgeblend.cli.notes import Notes
     from edgeblend.converters.quantize.quantize import quantize
     from edgeblend.converters.quantize.request import check_request
+    from edgeblend.terminal.notes import Notes
 
     # What is wrong with a picture is said once, by us; this process is ours, so the level is, too.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeblend import __version__
-from edgeblend.cli.engine_options import add_engine_options
-from edgeblend.cli.output import show_above_bars, tell
-from edgeblend.cli.report import as_text
 from edgeblend.errors import InputError
+from edgeblend.terminal.engine_options import add_engine_options
+from edgeblend.terminal.output import show_above_bars, tell
+from edgeblend.terminal.printing import as_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,9 +97,9 @@ def run(args: argparse.Namespace) -> int:
 
     from edgeblend.bundle import Bundle
     from edgeblend.calibration.sources import look_for_images
-    from edgeblend.cli.notes import Notes
     from edgeblend.cli.run_folder import check_out
     from edgeblend.cli.run_results import RunResults
+    from edgeblend.terminal.notes import Notes
 
     # What is wrong with a picture is said once, by us; this process is ours, so the level is, too.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -257,7 +257,7 @@ def _check_overlay(path: Path, frame: NDArray[np.uint8]) -> None:
 def _encode_overlay(frame: NDArray[np.uint8], instances: Instances) -> bytes:
     import cv2
 
-    from edgeblend.cli.overlay import draw
+    from edgeblend.draw.overlay import draw
 
     _, data = cv2.imencode(".jpg", draw(frame, instances), [cv2.IMWRITE_JPEG_QUALITY, 92])
     return data.tobytes()

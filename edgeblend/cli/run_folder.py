@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgeblend import paths
-from edgeblend.cli.report import as_text
 from edgeblend.cli.run_journal import (
     JOURNAL_FILE,
     Header,
@@ -22,6 +21,7 @@ from edgeblend.cli.run_journal import (
 )
 from edgeblend.errors import InputError, OutputError
 from edgeblend.junk import is_junk
+from edgeblend.terminal.printing import as_text
 
 INSTANCES_FILE = "instances.json"
 OVERLAYS = "overlays"

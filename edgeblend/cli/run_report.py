@@ -8,10 +8,10 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from edgeblend.cli.output import show
-from edgeblend.cli.report import json_text
 from edgeblend.cli.run_journal import Failure, Picture
 from edgeblend.cli.run_results import RunResults
+from edgeblend.terminal.output import show
+from edgeblend.terminal.printing import json_text
 
 
 def print_report(out: Path, info: Mapping[str, Any], results: RunResults, notes: Sequence[str]) -> None:

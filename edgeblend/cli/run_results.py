@@ -11,7 +11,6 @@ from typing import Any, BinaryIO
 import msgspec
 
 from edgeblend.cli import run_folder
-from edgeblend.cli.report import as_text
 from edgeblend.cli.run_folder import INSTANCES_FILE, OVERLAYS, whole_file
 from edgeblend.cli.run_journal import (
     JOURNAL_FILE,
@@ -27,6 +26,7 @@ from edgeblend.cli.run_journal import (
 )
 from edgeblend.errors import InputError
 from edgeblend.paths import is_file
+from edgeblend.terminal.printing import as_text
 
 
 def digest_names(paths: Sequence[Path]) -> str:

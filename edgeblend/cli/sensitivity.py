@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeblend.cli.output import show
 from edgeblend.cli.quantize import add_calibration, show_step
-from edgeblend.cli.report import aligned, as_text, print_json
+from edgeblend.terminal.output import show
+from edgeblend.terminal.printing import aligned, as_text, print_json
 
 if TYPE_CHECKING:
     from edgeblend.converters.quantize.probe import LayerSensitivity
@@ -61,11 +61,11 @@ def run(args: argparse.Namespace) -> int:
 
     from edgeblend.bundle import Bundle
     from edgeblend.calibration.sampling import sample_frames
-    from edgeblend.cli.notes import Notes
     from edgeblend.converters.quantize.recipe_files import load_recipe
     from edgeblend.converters.quantize.request import check_source
     from edgeblend.converters.quantize.sensitivity import measure_sensitivity
     from edgeblend.staging import check_file, write_atomically
+    from edgeblend.terminal.notes import Notes
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     found = None if args.html is None else check_file(args.html, overwrite=args.overwrite)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeblend import paths
-from edgeblend.cli.output import tell
-from edgeblend.cli.report import print_json, print_rows
+from edgeblend.terminal.output import tell
+from edgeblend.terminal.printing import print_json, print_rows
 
 if TYPE_CHECKING:
     from edgeblend.calibration.accuracy import Accuracy

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import edgeblend
-from edgeblend.cli import requirements
 from edgeblend.runtime.backends import registry
+from edgeblend.terminal import requirements
 
 
 def test_it_lists_openvino_with_its_devices(cli_json):

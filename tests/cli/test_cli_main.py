@@ -14,8 +14,9 @@ import pytest
 
 import edgeblend
 from edgeblend import errors
-from edgeblend.cli import build_parser, main, stopping
-from edgeblend.cli.exit_codes import EXIT_CODES
+from edgeblend.cli import build_parser, main
+from edgeblend.terminal import stopping
+from edgeblend.terminal.exit_codes import EXIT_CODES
 
 COMMANDS = ("demo", "train", "convert", "quantize", "compare", "bench", "sensitivity", "inspect")
 COMMANDS += ("run", "doctor")

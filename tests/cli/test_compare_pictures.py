@@ -6,7 +6,7 @@ from edgeblend.calibration.agreement_totals import compare_instances
 from edgeblend.calibration.coco import CocoImage
 from edgeblend.calibration.comparison import Disagreement
 from edgeblend.cli.compare_pictures import DRAWN, draw_pair, list_differences
-from edgeblend.cli.overlay import instance_colour
+from edgeblend.draw.overlay import instance_colour
 from edgeblend.results import Instances
 
 NAMES = ("cat", "dog")

@@ -5,7 +5,7 @@ import tempfile
 import numpy as np
 import pytest
 
-from edgeblend.cli.annotated_video import (
+from edgeblend.draw.video import (
     CODECS,
     Codec,
     VideoFile,
@@ -62,7 +62,7 @@ def test_a_head_that_is_not_known_is_left(tmp_path, monkeypatch):
     path.write_bytes(b"something else")
     assert not _matroska_to_webm(path)
     assert path.read_bytes() == b"something else"
-    monkeypatch.setattr("edgeblend.cli.annotated_video._matroska_to_webm", lambda path: False)
+    monkeypatch.setattr("edgeblend.draw.video._matroska_to_webm", lambda path: False)
     assert find_codec(SIZE) == CODECS[1]
 
 

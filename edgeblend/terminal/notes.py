@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from edgeblend.cli.output import tell
-from edgeblend.cli.report import as_text
+from edgeblend.terminal.output import tell
+from edgeblend.terminal.printing import as_text
 
 
 class Notes:

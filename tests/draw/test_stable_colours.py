@@ -1,6 +1,6 @@
 import numpy as np
 
-from edgeblend.cli.stable_colours import StableColours
+from edgeblend.draw.stable_colours import StableColours
 from edgeblend.results import Instances
 
 

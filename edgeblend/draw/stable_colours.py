@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.calibration.agreement import box_iou_batch
+from edgeblend.masks.boxes import box_iou_batch
 from edgeblend.results import Instances
 
 _MIN_IOU = 0.3

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from edgeblend.cli.output import show
+from edgeblend.terminal.output import show
 
 _NOT_ASCII = re.compile("[^\x00-\x7e]+")
 _CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")

@@ -1,6 +1,6 @@
 import pytest
 
-from edgeblend.cli.label_places import place_labels
+from edgeblend.draw.label_places import place_labels
 
 FRAME = (200, 120)  # width, height
 SIZE = (40, 10)

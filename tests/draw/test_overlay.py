@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edgeblend.cli.overlay import draw, instance_colour
+from edgeblend.draw.overlay import draw, instance_colour
 from edgeblend.errors import InputError
 from edgeblend.results import Instances
 

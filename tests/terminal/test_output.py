@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from bundle_factory import edit_manifest, write_tiny_bundle
 
-from edgeblend.cli import output
-from edgeblend.cli.report import print_json
+from edgeblend.terminal import output
+from edgeblend.terminal.printing import print_json
 
 HOSTILE = "caf\u00e9 \x1b[31mred\x07 \u202ereversed \x9b2J\r"
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.cli.label_places import Rectangle, place_labels
+from edgeblend.draw.label_places import Rectangle, place_labels
 from edgeblend.errors import InputError
 from edgeblend.masks.paste import paste_region
 from edgeblend.results import Instances

@@ -1,0 +1,1 @@
+"""Instances drawn over frames, for looking at: pictures and videos."""

@@ -1,0 +1,1 @@
+"""What the commands share: text that goes out, signals, exit codes, options of engines."""
