@@ -19,7 +19,7 @@ from typing import Any
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from edgeblend.cli.demo_data import find_demo_data
+from edgeblend.demo.data import find_demo_data
 
 DEMO = find_demo_data()
 IDS = (3, 7)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import edgeblend
 from edgeblend.bundle import Bundle
-from edgeblend.cli.demo_data import find_demo_data
+from edgeblend.demo.data import find_demo_data
 
 DEMO = find_demo_data()
 

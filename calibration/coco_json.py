@@ -10,8 +10,8 @@ from typing import TypeVar
 import msgspec
 
 from edgeblend.errors import InputError
-from edgeblend.json_errors import NOT_JSON
-from edgeblend.paths import is_dir
+from edgeblend.files.json_errors import NOT_JSON
+from edgeblend.files.paths import is_dir
 from edgeblend.runtime.image_files import kind_of
 
 _T = TypeVar("_T")

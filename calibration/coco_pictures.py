@@ -9,7 +9,7 @@ from pathlib import Path
 from edgeblend.calibration.coco_file import PictureList, listed
 from edgeblend.calibration.coco_json import decode_coco
 from edgeblend.errors import InputError
-from edgeblend.paths import is_dir, is_file
+from edgeblend.files.paths import is_dir, is_file
 
 
 def read_picture_list(path: Path) -> tuple[list[Path], list[str]]:

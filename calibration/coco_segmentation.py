@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.errors import InputError
-from edgeblend.json_errors import NOT_JSON
+from edgeblend.files.json_errors import NOT_JSON
 from edgeblend.masks import rle
 
 _FARTHEST = 1e5

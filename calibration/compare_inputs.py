@@ -17,7 +17,7 @@ from edgeblend.calibration.coco_file import listed
 from edgeblend.calibration.coco_segmentation import coco_tools
 from edgeblend.calibration.sources import look_for_images
 from edgeblend.errors import BundleError, InputError
-from edgeblend.paths import exists
+from edgeblend.files.paths import exists
 from edgeblend.runtime.images import read_image
 
 _Item = TypeVar("_Item")

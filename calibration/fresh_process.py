@@ -12,8 +12,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeblend.child_process import run_module
 from edgeblend.errors import EngineError
+from edgeblend.processes.child_process import run_module
 
 _MARK = "edgeblend answers: "
 """Engines print, too, some of them at the very end."""

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgeblend.paths import is_dir
+from edgeblend.files.paths import is_dir
 
 _ANY_DEPTH = "**"
 

@@ -13,7 +13,7 @@ from typing import Literal
 from edgeblend.calibration.globbing import glob_once
 from edgeblend.calibration.video import VIDEO_SUFFIXES
 from edgeblend.errors import InputError
-from edgeblend.paths import exists, is_dir, is_file
+from edgeblend.files.paths import exists, is_dir, is_file
 from edgeblend.runtime.images import IMAGE_SUFFIXES
 
 SourceKind = Literal["picture", "folder", "glob", "video", "COCO file", "address", "camera"]

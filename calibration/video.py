@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.errors import InputError
-from edgeblend.paths import is_file
+from edgeblend.files.paths import is_file
 from edgeblend.runtime.images import to_bgr8
 
 VIDEO_SUFFIXES = frozenset(

@@ -1,5 +1,5 @@
 """From a torch network to a bundle."""
 
-from edgeblend.telemetry import switch_off_telemetry
+from edgeblend.processes.telemetry import switch_off_telemetry
 
 switch_off_telemetry()

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import msgspec
 
-from edgeblend import paths
 from edgeblend.arguments import check_path
 from edgeblend.bundle import Bundle, check_output, describe_file, stage_bundle
 from edgeblend.converters.tflite_operators import TfliteGraph, read_tflite
@@ -28,6 +27,7 @@ from edgeblend.converters.vela import (
 )
 from edgeblend.converters.vela_report import EthosUReport, GraphReport, graph_report
 from edgeblend.errors import ConversionError, InputError, OutputError
+from edgeblend.files import paths
 from edgeblend.manifest import MANIFEST_NAME, GraphSpec, Manifest, Part, encode_manifest
 
 TARGET = "ethos-u"

@@ -26,7 +26,7 @@ from edgeblend.manifest import GraphPrecision
 from edgeblend.model.blendmask import SIZE_DIVISOR
 from edgeblend.model.config import ModelConfig
 from edgeblend.model.deform_conv import ModulatedDeformConv2d
-from edgeblend.one_at_a_time import one_at_a_time
+from edgeblend.processes.one_at_a_time import one_at_a_time
 
 FORMAT = "onnx"
 PRECISIONS: tuple[GraphPrecision, ...] = ("fp32", "fp16")

@@ -1,7 +1,8 @@
 """State of the whole process that third parties leave no way around, set for a while and then as it was.
 
 Other threads see it for that while, so that only names of a third party's own modules, its own loggers and
-warnings from its modules are touched. Hold :func:`edgeblend.one_at_a_time.one_at_a_time` around all of it.
+warnings from its modules are touched. Hold :func:`~edgeblend.processes.one_at_a_time.one_at_a_time` around
+all of it.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from edgeblend.converters.split import AttentionMode, SplitGraph, attention_weig
 from edgeblend.errors import EngineError
 from edgeblend.manifest import GraphSpec, Part
 from edgeblend.model.blendmask import BlendMask
-from edgeblend.one_at_a_time import one_at_a_time
+from edgeblend.processes.one_at_a_time import one_at_a_time
 from edgeblend.runtime.assemble import PasteMode
 from edgeblend.runtime.attention import AttentionLayer
 from edgeblend.runtime.backends.base import Array, Session, SessionInfo

@@ -11,7 +11,7 @@ from types import ModuleType
 from edgeblend import errors
 from edgeblend.converters.process_state import kept_through_import, logging_at, some_home
 from edgeblend.errors import ConversionError, EdgeBlendError, EngineError
-from edgeblend.one_at_a_time import one_at_a_time
+from edgeblend.processes.one_at_a_time import one_at_a_time
 
 _LOUD_WHEN_IMPORTED = ("torchao", "torch.utils._pytree")
 """Loggers that warn of CUDA libraries they do not find, and of each other's deprecations."""

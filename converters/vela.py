@@ -16,11 +16,11 @@ from typing import Literal, get_args
 from ethosu.vela import __version__
 from ethosu.vela.architecture_features import Accelerator
 
-from edgeblend import paths
-from edgeblend.child_process import run_module
 from edgeblend.choices import check_choice
 from edgeblend.errors import ConversionError, InputError, OutputError
-from edgeblend.write_errors import disk_failure
+from edgeblend.files import paths
+from edgeblend.files.write_errors import disk_failure
+from edgeblend.processes.child_process import run_module
 
 Strategy = Literal["Performance", "Size"]
 

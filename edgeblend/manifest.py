@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from edgeblend.classes import LARGEST_CATEGORY_ID, SMALLEST_CATEGORY_ID
 from edgeblend.errors import BundleError
-from edgeblend.json_errors import NOT_JSON
+from edgeblend.files.json_errors import NOT_JSON
 from edgeblend.manifest_checks import FILE_NAME, contradictions
 from edgeblend.manifest_checks import MANIFEST_NAME as MANIFEST_NAME
 from edgeblend.recipe import Recipe

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from edgeblend.classes import category_ids_problem
 from edgeblend.errors import BundleError
-from edgeblend.junk import is_junk_path, listed_names
+from edgeblend.files.junk import is_junk_path, listed_names
 from edgeblend.spec import LARGEST_CANVAS, LARGEST_MASKS, LARGEST_SIDE, InputSpec
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.errors import BundleError, InputError
-from edgeblend.junk import listed_names
+from edgeblend.files.junk import listed_names
 from edgeblend.runtime.decode import Detections
 from edgeblend.spec import BlendSpec
 

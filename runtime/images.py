@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edgeblend.arguments import check_path
 from edgeblend.errors import InputError
-from edgeblend.paths import is_dir
+from edgeblend.files.paths import is_dir
 from edgeblend.runtime.image_files import UNREADABLE_KINDS, kind_of, whole_picture
 from edgeblend.runtime.jpeg_files import ends_early
 

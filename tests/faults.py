@@ -6,7 +6,7 @@ import sys
 import threading
 from contextlib import contextmanager
 
-from edgeblend import renaming
+from edgeblend.files import renaming
 
 KINDS = ("open", "mkdir", "rename", "link", "remove", "rmdir", "chmod", "fsync", "write", "scandir")
 

@@ -16,7 +16,7 @@ ALLOWED: dict[str, frozenset[str]] = {
         {
             "edgeblend.calibration.globbing",
             "edgeblend.converters.quantize.recipe_files",
-            "edgeblend.zipped",
+            "edgeblend.files.zipped",
         }
     ),
     ".exists": frozenset(),
@@ -26,7 +26,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "logging.disable": frozenset(),
     "os.dup2": frozenset({"edgeblend.terminal.output"}),
     "os.chdir": frozenset(),
-    "os.umask": frozenset({"edgeblend.staging"}),
+    "os.umask": frozenset({"edgeblend.files.staging"}),
     # Fails for errors whose constructor takes something else than a text.
     "type()()": frozenset(),
 }
@@ -42,7 +42,7 @@ def calls_of(source: str) -> Iterator[tuple[str, int]]:
         if isinstance(called, ast.Attribute):
             owner = called.value.id if isinstance(called.value, ast.Name) else ""
             yield from ((name, node.lineno) for name in (f"{owner}.{called.attr}", called.attr))
-            if owner != "paths":  # functions of edgeblend.paths have the same names
+            if owner != "paths":  # functions of edgeblend.files.paths have the same names
                 yield f".{called.attr}", node.lineno
         elif isinstance(called, ast.Name):
             yield called.id, node.lineno

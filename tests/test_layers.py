@@ -17,11 +17,32 @@ import edgeblend
 
 LAYERS = (
     ("edgeblend.errors", "edgeblend.spec", "edgeblend.classes", "edgeblend.manifest", "edgeblend.masks")
-    + ("edgeblend.recipe", "edgeblend.results", "edgeblend.bundle", "edgeblend.demo_data", "edgeblend.paths")
-    + ("edgeblend.choices", "edgeblend.one_at_a_time", "edgeblend.staging", "edgeblend.class_list")
-    + ("edgeblend.junk", "edgeblend.renaming", "edgeblend.write_errors", "edgeblend.replaceable")
-    + ("edgeblend.manifest_checks", "edgeblend.manifest_schema", "edgeblend.zipped", "edgeblend.arguments")
-    + ("edgeblend.child_process", "edgeblend.telemetry", "edgeblend.json_errors"),
+    + (
+        "edgeblend.recipe",
+        "edgeblend.results",
+        "edgeblend.bundle",
+        "edgeblend.demo_data",
+        "edgeblend.files.paths",
+    )
+    + (
+        "edgeblend.choices",
+        "edgeblend.processes.one_at_a_time",
+        "edgeblend.files.staging",
+        "edgeblend.class_list",
+    )
+    + (
+        "edgeblend.files.junk",
+        "edgeblend.files.renaming",
+        "edgeblend.files.write_errors",
+        "edgeblend.files.replaceable",
+    )
+    + (
+        "edgeblend.manifest_checks",
+        "edgeblend.manifest_schema",
+        "edgeblend.files.zipped",
+        "edgeblend.arguments",
+    )
+    + ("edgeblend.processes.child_process", "edgeblend.processes.telemetry", "edgeblend.files.json_errors"),
     ("edgeblend.runtime",),
     ("edgeblend.testing",),
     ("edgeblend.calibration",),
@@ -35,7 +56,7 @@ MODEL_MAY_IMPORT = (
     "edgeblend.errors",
     "edgeblend.spec",
     "edgeblend.model",
-    "edgeblend.paths",
+    "edgeblend.files.paths",
     "edgeblend.choices",
 )
 

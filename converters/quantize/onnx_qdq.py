@@ -37,7 +37,7 @@ from edgeblend.converters.quantize.onnx_layers import (
 )
 from edgeblend.converters.quantize.toolkits import SizedItems, Validate
 from edgeblend.manifest import GraphSpec, Part, TensorQuantization
-from edgeblend.one_at_a_time import one_at_a_time
+from edgeblend.processes.one_at_a_time import one_at_a_time
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.onnxruntime import OnnxRuntimeSession, model_session
 

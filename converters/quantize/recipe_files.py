@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from edgeblend import paths
 from edgeblend.arguments import check_path
 from edgeblend.errors import InputError
-from edgeblend.json_errors import NOT_JSON
+from edgeblend.files import paths
+from edgeblend.files.json_errors import NOT_JSON
 from edgeblend.recipe import Recipe
 
 

@@ -15,7 +15,7 @@ from edgeblend.terminal.printing import as_text, print_json
 
 if TYPE_CHECKING:
     from edgeblend.calibration.bench_report import BenchReport
-    from edgeblend.staging import Found
+    from edgeblend.files.staging import Found
 
 _TEXT_WIDTH = 100
 _EPILOG = """\
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     import cv2
 
     from edgeblend.calibration.bench import bench
-    from edgeblend.staging import check_file
+    from edgeblend.files.staging import check_file
 
     # What is wrong with a picture is said once, by us; this process is ours, so the level is, too.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -97,8 +97,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(report: BenchReport, path: Path | None, found: Found | None) -> OutputError | None:
-    from edgeblend.cli.bench_page import page
-    from edgeblend.staging import write_atomically
+    from edgeblend.files.staging import write_atomically
+    from edgeblend.report.bench_page import page
 
     if path is not None:
         try:
@@ -109,8 +109,8 @@ def _write(report: BenchReport, path: Path | None, found: Found | None) -> Outpu
 
 
 def _print(report: BenchReport, args: argparse.Namespace, *, written: bool) -> None:
-    from edgeblend.cli.bench_document import as_document
-    from edgeblend.cli.bench_text import explanations, facts, terminal_lines
+    from edgeblend.report.bench_document import as_document
+    from edgeblend.report.bench_text import explanations, facts, terminal_lines
 
     if args.json:
         print_json(as_document(report))

@@ -16,7 +16,7 @@ from edgeblend.terminal.printing import as_text, print_json
 
 if TYPE_CHECKING:
     from edgeblend.calibration.compare_report import CompareReport
-    from edgeblend.staging import Found
+    from edgeblend.files.staging import Found
 
 _TEXT_WIDTH = 110
 _EPILOG = """\
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_output(args: argparse.Namespace) -> dict[Path, Found]:
     """Refuse what cannot be written; returns what is there now of the files to make."""
-    from edgeblend.staging import check_file
+    from edgeblend.files.staging import check_file
 
     if args.pictures < 0:
         raise InputError(f"--pictures must be at least 0, got {args.pictures}")
@@ -118,9 +118,9 @@ def _write(
     report: CompareReport, args: argparse.Namespace, found: Mapping[Path, Found]
 ) -> tuple[list[Path], OutputError | None]:
     """Write the files that were asked for; returns those that are there, and what went wrong."""
-    from edgeblend.cli.compare_page import page
-    from edgeblend.cli.compare_text import markdown
-    from edgeblend.staging import write_atomically
+    from edgeblend.files.staging import write_atomically
+    from edgeblend.report.compare_page import page
+    from edgeblend.report.compare_text import markdown
 
     written: list[Path] = []
     for path, render in ((args.markdown, markdown), (args.html, page)):
@@ -134,8 +134,8 @@ def _write(
 
 
 def _print(report: CompareReport, args: argparse.Namespace, written: list[Path]) -> None:
-    from edgeblend.cli.compare_document import as_document
-    from edgeblend.cli.compare_text import explanations, facts, terminal_lines, verdict
+    from edgeblend.report.compare_document import as_document
+    from edgeblend.report.compare_text import explanations, facts, terminal_lines, verdict
 
     if args.json:
         print_json(as_document(report))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeblend import paths
+from edgeblend.files import paths
 from edgeblend.terminal.notes import Notes
 from edgeblend.terminal.output import show, tell
 from edgeblend.terminal.printing import human_bytes, print_json, print_rows
@@ -126,7 +126,7 @@ def _check_usage(args: argparse.Namespace) -> None:
 
 def _compile(args: argparse.Namespace) -> int:
     import edgeblend
-    from edgeblend.cli.ethos_u_report import ethos_u_figures, ethos_u_lines
+    from edgeblend.report.ethos_u import ethos_u_figures, ethos_u_lines
 
     options = {
         "accelerator": args.accelerator,

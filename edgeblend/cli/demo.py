@@ -12,15 +12,15 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from edgeblend import paths
 from edgeblend.errors import EngineError, InputError
+from edgeblend.files import paths
 from edgeblend.terminal.output import show, tell
 from edgeblend.terminal.printing import aligned, print_json, print_rows
 
 if TYPE_CHECKING:
     from edgeblend.calibration.coco import CocoDataset
-    from edgeblend.cli.demo_data import DemoData
-    from edgeblend.cli.demo_report import DemoReport
+    from edgeblend.demo.data import DemoData
+    from edgeblend.demo.report import DemoReport
     from edgeblend.draw.video import VideoFile
 
 REPORT, PAGE = "comparison.json", "index.html"
@@ -74,9 +74,9 @@ def run(args: argparse.Namespace) -> int:
     """Make the demo and say where it is."""
     import cv2
 
-    from edgeblend.cli.demo_data import find_demo_data
+    from edgeblend.demo.data import find_demo_data
     from edgeblend.draw.video import VideoFile
-    from edgeblend.staging import check_folder, stage_folder
+    from edgeblend.files.staging import check_folder, stage_folder
 
     # What OpenCV cannot do is said once, by us; this process is ours, so the level is, too.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -140,10 +140,10 @@ def _make(
     folder: Path, data: DemoData, dataset: CocoDataset, video: VideoFile, out: Path
 ) -> tuple[DemoReport, dict[str, Any]]:
     """Fill the folder, which will be called ``out``; returns the report, also as JSON can hold it."""
-    from edgeblend.cli.demo_candidates import CANDIDATES
-    from edgeblend.cli.demo_comparison import compare
-    from edgeblend.cli.demo_pictures import choose_pictures, draw_pictures, draw_video
-    from edgeblend.cli.demo_report import DemoReport
+    from edgeblend.demo.candidates import CANDIDATES
+    from edgeblend.demo.comparison import compare
+    from edgeblend.demo.pictures import choose_pictures, draw_pictures, draw_video
+    from edgeblend.demo.report import DemoReport
 
     steps = _Steps(total=4)
     with ExitStack() as stack:
@@ -177,8 +177,8 @@ def _write_report(report: DemoReport, folder: Path, out: Path) -> dict[str, Any]
     """Write the page and the JSON, which lists all files so that a later demo may replace them."""
     import msgspec
 
-    from edgeblend.cli.demo_page import page
-    from edgeblend.cli.demo_report import as_document
+    from edgeblend.demo.page import page
+    from edgeblend.demo.report import as_document
 
     (folder / PAGE).write_text(page(report, folder, _next(report, out)), "utf-8")
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if paths.is_file(path)}
@@ -212,7 +212,7 @@ def _next(report: DemoReport, out: Path) -> list[tuple[str, str]]:
 
 
 def _print(report: DemoReport, out: Path) -> None:
-    from edgeblend.cli.demo_report import HEADINGS, explanations, table
+    from edgeblend.demo.report import HEADINGS, explanations, table
 
     for line in aligned([HEADINGS, *table(report.measured)]):
         show(line)

@@ -6,15 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeblend import paths
 from edgeblend.bundle import Bundle
-from edgeblend.cli.figures import counted
 from edgeblend.errors import EngineError, InputError
+from edgeblend.files import paths
+from edgeblend.files.zipped import is_zipped_bundle
+from edgeblend.report.figures import counted
 from edgeblend.terminal.exit_codes import FINDING
 from edgeblend.terminal.notes import Notes
 from edgeblend.terminal.output import show
 from edgeblend.terminal.printing import human_bytes, print_json, print_rows
-from edgeblend.zipped import is_zipped_bundle
 
 if TYPE_CHECKING:
     from edgeblend.manifest import GraphSpec, Manifest

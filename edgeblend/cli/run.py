@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgeblend.bundle import Bundle
-    from edgeblend.cli.run_journal import Header
-    from edgeblend.cli.run_results import RunResults
     from edgeblend.results import Instances
+    from edgeblend.runs.journal import Header
+    from edgeblend.runs.results import RunResults
     from edgeblend.runtime.segmenter import Segmenter
 
 _JPEG_LIMIT = 65500
@@ -97,8 +97,8 @@ def run(args: argparse.Namespace) -> int:
 
     from edgeblend.bundle import Bundle
     from edgeblend.calibration.sources import look_for_images
-    from edgeblend.cli.run_folder import check_out
-    from edgeblend.cli.run_results import RunResults
+    from edgeblend.runs.folder import check_out
+    from edgeblend.runs.results import RunResults
     from edgeblend.terminal.notes import Notes
 
     # What is wrong with a picture is said once, by us; this process is ours, so the level is, too.
@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
             _say_where(results, paths, args.out)
         info = results.end.info if results.end else _segment(bundle, paths, properties, results, args)
         if args.json:
-            from edgeblend.cli.run_report import print_report
+            from edgeblend.runs.report import print_report
 
             print_report(args.out, info, results, notes.lines)
     finally:
@@ -134,9 +134,9 @@ def _header(
     """Return what results depend on. Threads and where compiled graphs are kept are not part of it."""
     import hashlib
 
-    from edgeblend.cli.run_journal import Header
-    from edgeblend.cli.run_results import digest_names
     from edgeblend.manifest import encode_manifest
+    from edgeblend.runs.journal import Header
+    from edgeblend.runs.results import digest_names
 
     return Header(
         edgeblend=__version__,
@@ -200,7 +200,7 @@ def _segment_all(
 ) -> None:
     from tqdm import tqdm
 
-    from edgeblend.cli.run_folder import overlay_names
+    from edgeblend.runs.folder import overlay_names
 
     left = list(zip(paths, overlay_names(paths), strict=True))[results.done :]
     # disable=None: the bar shows on a terminal and is quiet in a pipe.

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from edgeblend.converters.quantize.recipe_files import load_recipe
     from edgeblend.converters.quantize.request import check_source
     from edgeblend.converters.quantize.sensitivity import measure_sensitivity
-    from edgeblend.staging import check_file, write_atomically
+    from edgeblend.files.staging import check_file, write_atomically
     from edgeblend.terminal.notes import Notes
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -139,8 +139,8 @@ def _decibels(value: float) -> str:
 def _page(layers: Sequence[LayerSensitivity], args: argparse.Namespace) -> str:
     from html import escape
 
-    from edgeblend.cli.charts import Mark, Row, bars
-    from edgeblend.cli.page_style import CHART_STYLE, document
+    from edgeblend.report.charts import Mark, Row, bars
+    from edgeblend.report.page import CHART_STYLE, document
 
     chart = bars(
         [

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeblend import paths
+from edgeblend.files import paths
 from edgeblend.terminal.output import tell
 from edgeblend.terminal.printing import print_json, print_rows
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from edgeblend.errors import CheckpointError
+from edgeblend.files.paths import exists, is_dir, is_file
 from edgeblend.model import checkpoint_advice as advice
 from edgeblend.model.checkpoint_names import listed
-from edgeblend.paths import exists, is_dir, is_file
 
 _ZIP_MAGIC, _PICKLE_MAGIC = b"PK", b"\x80"
 """How files of torch.save begin: since torch 1.6, and before."""

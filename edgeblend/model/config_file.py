@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from edgeblend.errors import ConfigError
+from edgeblend.files.paths import is_file
 from edgeblend.model.config_yaml import PlainLoader, check_events, refuse_merge
-from edgeblend.paths import is_file
 
 MAX_BYTES = 1_000_000
 """Configs are a few kilobytes; a larger file is something else, such as the checkpoint itself."""

@@ -22,14 +22,14 @@ import torch
 import yaml
 from torch import Tensor
 
-from edgeblend import paths
 from edgeblend.class_list import class_list_text
 from edgeblend.classes import category_ids_problem
 from edgeblend.errors import CheckpointError, InputError, OutputError
-from edgeblend.junk import is_junk
+from edgeblend.files import paths
+from edgeblend.files.junk import is_junk
+from edgeblend.files.staging import look_at, remove_leftovers, write_whole
 from edgeblend.model.config_file import Setting
 from edgeblend.model.config_keys import KEYS
-from edgeblend.staging import look_at, remove_leftovers, write_whole
 
 MODEL, CONFIG, CLASSES, LOG, LAST = "model.safetensors", "config.yaml", "classes.txt", "log.jsonl", "last.pt"
 

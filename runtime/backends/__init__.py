@@ -1,5 +1,5 @@
 """One file for each engine."""
 
-from edgeblend.telemetry import switch_off_telemetry
+from edgeblend.processes.telemetry import switch_off_telemetry
 
 switch_off_telemetry()

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from edgeblend.arguments import check_whole
 from edgeblend.choices import check_choice
 from edgeblend.errors import EdgeBlendError, EngineError, InputError
+from edgeblend.files.paths import is_file
 from edgeblend.manifest import GraphSpec
-from edgeblend.paths import is_file
 from edgeblend.runtime.backends.processor import usable_cores
 
 Precision = Literal["f32", "bf16", "f16", "engine"]

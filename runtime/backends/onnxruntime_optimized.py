@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeblend.errors import EngineError
-from edgeblend.paths import is_dir
+from edgeblend.files.paths import is_dir
 
 _OPEN_FILES = "/proc/self/fd"
 """Where Linux gives files that have no name a path."""

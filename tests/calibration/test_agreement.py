@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgeblend.calibration.agreement import box_iou_batch, mask_iou_of_pairs, match_instances
+from edgeblend.calibration.agreement import mask_iou_of_pairs, match_instances
 from edgeblend.results import Instances
 
 
@@ -21,12 +21,6 @@ def instances(boxes, classes, scores=None, probs=None) -> Instances:
         mask_boxes=boxes,
         frame_size=(20, 20),
     )
-
-
-def test_box_iou_by_hand() -> None:
-    boxes = np.array([[0, 0, 2, 2], [0, 0, 0, 5]], np.float32)
-    others = np.array([[0, 0, 2, 2], [1, 0, 3, 2], [5, 5, 6, 6]], np.float32)
-    np.testing.assert_allclose(box_iou_batch(boxes, others), [[1, 2 / 6, 0], [0, 0, 0]], rtol=1e-6)
 
 
 def test_each_instance_is_matched_once_the_best_pair_first() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeblend import child_process
 from edgeblend.calibration import fresh_process
 from edgeblend.calibration.fresh_process import run_fresh
 from edgeblend.errors import EngineError
+from edgeblend.processes import child_process
 
 
 @pytest.fixture

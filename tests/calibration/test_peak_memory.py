@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeblend import child_process
 from edgeblend.calibration.peak_memory import main, measure_peak_memory, peak_resident_bytes
 from edgeblend.errors import EngineError
+from edgeblend.processes import child_process
 
 pytest.importorskip("openvino")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it does not tell")

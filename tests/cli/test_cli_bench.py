@@ -19,9 +19,9 @@ from edgeblend.calibration.bench_report import (
 )
 from edgeblend.calibration.fresh_start import FreshStart
 from edgeblend.calibration.machine import Machine
-from edgeblend.cli.bench_document import as_document
-from edgeblend.cli.bench_page import page
-from edgeblend.cli.bench_text import explanations, facts, terminal_lines
+from edgeblend.report.bench_document import as_document
+from edgeblend.report.bench_page import page
+from edgeblend.report.bench_text import explanations, facts, terminal_lines
 from edgeblend.runtime.backends.base import SessionInfo
 
 pytest.importorskip("openvino")
@@ -269,7 +269,7 @@ def test_what_was_measured_is_printed_though_the_page_cannot_be_written(argv, cl
     def fail(path, data, **options):
         raise OutputError(f"{path}: cannot be written: the disk is full")
 
-    monkeypatch.setattr("edgeblend.staging.write_atomically", fail)
+    monkeypatch.setattr("edgeblend.files.staging.write_atomically", fail)
     code, stdout, stderr = cli([*argv, "--html", "speed.html"])
     assert code == 9
     assert "whole frame" in stdout and "written" not in stdout

@@ -286,7 +286,7 @@ def test_what_was_measured_is_printed_though_it_cannot_be_written(bundles, label
     def fail(path, data, **options):
         raise errors.OutputError(f"{path}: cannot be written: disk full")
 
-    monkeypatch.setattr("edgeblend.staging.write_atomically", fail)
+    monkeypatch.setattr("edgeblend.files.staging.write_atomically", fail)
     argv = [
         "compare",
         bundles / "float",

@@ -14,7 +14,10 @@ from safetensors.numpy import save_file
 from tiny_model import CLASS_NAMES
 
 from edgeblend import Bundle, Segmenter
-from edgeblend.cli import demo_candidates, demo_data, demo_pictures, main
+from edgeblend.cli import main
+from edgeblend.demo import candidates as demo_candidates
+from edgeblend.demo import data as demo_data
+from edgeblend.demo import pictures as demo_pictures
 
 PICTURES, FRAMES = 5, 8
 

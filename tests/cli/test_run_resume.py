@@ -20,7 +20,7 @@ from small_bundle import frames
 
 from edgeblend import Segmenter
 from edgeblend.cli import main
-from edgeblend.cli.run_journal import read_lines
+from edgeblend.runs.journal import read_lines
 
 OPENED: dict[str, Segmenter] = {}
 COUNT = 6

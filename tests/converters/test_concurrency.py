@@ -23,7 +23,7 @@ import edgeblend
 from edgeblend.bundle import Bundle
 from edgeblend.converters import third_party as third_party_module
 from edgeblend.converters.third_party import third_party
-from edgeblend.one_at_a_time import one_at_a_time
+from edgeblend.processes.one_at_a_time import one_at_a_time
 
 TARGETS = ("openvino", "onnxruntime", "tflite")
 QUICK = edgeblend.Recipe(name="quick", bias_correction="none")
@@ -185,7 +185,7 @@ class Reached(Exception):
 
 def held_by_another() -> bool:
     """Return whether this thread holds the lock: another one, asked now, does not get it."""
-    from edgeblend import one_at_a_time as module
+    from edgeblend.processes import one_at_a_time as module
 
     with ThreadPoolExecutor(1) as pool:
         free = pool.submit(module._lock.acquire, blocking=False).result()

@@ -9,10 +9,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from edgeblend.cli.run_folder import OVERLAYS, check_out, clear
-from edgeblend.cli.run_journal import JOURNAL_FILE, Header
-from edgeblend.cli.run_results import RunResults, digest_names
 from edgeblend.errors import InputError, OutputError
+from edgeblend.runs.folder import OVERLAYS, check_out, clear
+from edgeblend.runs.journal import JOURNAL_FILE, Header
+from edgeblend.runs.results import RunResults, digest_names
 
 from ..mutate_bytes import mutate_bytes
 from ..mutate_tree import mutate_tree

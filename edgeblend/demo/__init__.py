@@ -1,0 +1,1 @@
+"""What ``edgeblend demo`` shows: the shipped model and its data, compared and drawn."""

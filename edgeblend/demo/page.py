@@ -1,0 +1,83 @@
+"""The demo's results as one web page without anything from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+
+from edgeblend.demo.pictures import SHOWN_SCORE, Overlay
+from edgeblend.demo.report import HEADINGS, DemoReport, explanations, table
+from edgeblend.draw.video import Video
+from edgeblend.report.page import document
+
+_INTRODUCTION = """\
+A BlendMask checkpoint was converted into a bundle and quantized to INT8, compared with torch, and run on
+pictures and a video."""
+_SHIPPED = """
+The network is a small one, trained on drawn objects over photographs; here it sees such objects on
+photographs that training did not have."""
+
+
+def page(report: DemoReport, folder: Path, commands: Iterable[tuple[str, str]]) -> str:
+    """Return the page as HTML.
+
+    Args:
+        report: what was made and measured.
+        folder: what its links are relative to.
+        commands: what to try next and the command for it.
+    """
+    name = escape(f"{report.measured[-1].candidate.name} {report.measured[-1].candidate.precision}")
+    content = f"""\
+<h1>edgeblend demo</h1>
+<p>{_INTRODUCTION}{_SHIPPED if report.shipped else ""}</p>
+<h2>What the conversion keeps, and what it gains</h2>
+{_table(report)}
+<h2>Video</h2>
+{_video(report.video, folder)}
+<h2>Pictures</h2>
+<p>Drawn by {name}: everything with a score of at least {SHOWN_SCORE:g}. The pictures are spread evenly over
+the validation set and were not chosen by their result.</p>
+<div class="pictures">
+{"".join(_figure(overlay, folder) for overlay in report.overlays)}</div>
+<h2>Next</h2>
+{"".join(f"<p>{escape(what)}</p><pre>{escape(command)}</pre>" for what, command in commands)}
+"""
+    return document("edgeblend demo", content)
+
+
+def _table(report: DemoReport) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in HEADINGS)
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in table(report.measured)
+    )
+    notes = "".join(f"<li>{escape(note)}</li>" for note in explanations(report))
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table></div>\n'
+        f'<ul class="notes">{notes}</ul>\n'
+        '<p>All figures, also by class and by object size: <a href="comparison.json">comparison.json</a></p>'
+    )
+
+
+def _video(video: Video, folder: Path) -> str:
+    link = escape(video.path.relative_to(folder).as_posix())
+    shown = (
+        f'<video src="{link}" autoplay loop muted playsinline controls></video>\n'
+        if video.codec.in_browsers
+        else ""
+    )
+    seconds = video.frames / video.rate
+    return (
+        f'{shown}<p><a href="{link}">{link}</a>: {seconds:.0f} seconds, {escape(video.codec.name)}. '
+        "Colours follow objects from frame to frame by the overlap of their boxes.</p>"
+    )
+
+
+def _figure(overlay: Overlay, folder: Path) -> str:
+    link = escape(overlay.file.relative_to(folder).as_posix())
+    found = ", ".join(f"{name} {score:.2f}" for name, score in overlay.found) or "nothing detected"
+    width, height = overlay.size
+    return (
+        f'<figure><a href="{link}"><img src="{link}" alt="{escape(found)}" width="{width}" height="{height}" '
+        f'loading="lazy"></a><figcaption>{escape(overlay.source)}: {escape(found)}</figcaption></figure>\n'
+    )

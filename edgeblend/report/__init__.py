@@ -1,0 +1,1 @@
+"""What was measured as text, tables, charts, JSON documents and web pages."""

@@ -1,0 +1,126 @@
+"""What ``bench`` measured, as tables of text: for a terminal and for a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from edgeblend.report.compare_tables import Table
+from edgeblend.report.figures import MISSING, decimals
+from edgeblend.terminal.printing import human_bytes
+
+if TYPE_CHECKING:
+    from edgeblend.calibration.bench_report import BenchedBundle, BenchReport, Times
+
+_PERCENTILES = ("median", "p90", "p99")
+_STREAMING = ("frames/s", "graphs alone", "of graphs alone", "streams", "in flight")
+_START = ("computes in", "canvas", "frame", "found", "load s", "first s", "memory", "size")
+_BETWEEN = "    "
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedTable:
+    """Rows of text in groups of equally many columns, each with a name above it."""
+
+    groups: tuple[str, ...]
+    headings: tuple[str, ...]
+    """Of every column; the first one says what a row is about and belongs to no group."""
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def span(self) -> int:
+        """Columns of a group."""
+        return (len(self.headings) - 1) // len(self.groups)
+
+
+def latency_table(bundles: Sequence[BenchedBundle]) -> GroupedTable:
+    """Return the time of every stage, of whole frames and of the graphs alone, a group a bundle."""
+    figures = [bundle.latency for bundle in bundles]
+    times = {stage: [item.stages[stage] for item in figures] for stage in figures[0].stages}
+    times["whole frame"] = [item.frame for item in figures]
+    times["graphs alone"] = [item.graphs for item in figures]
+    rows = [(name, *_flat(map(_cells, values))) for name, values in times.items()]
+    rows.append(("whole / graphs", *_flat((f"{item.over_graphs:.2f}x", "", "") for item in figures)))
+    rows.append(("rle, on top", *_flat(_cells(item.rle) for item in figures)))
+    rows.append(("frames timed", *_flat((str(item.frames), "", "") for item in figures)))
+    return GroupedTable(
+        groups=tuple(bundle.name for bundle in bundles),
+        headings=("ms", *_PERCENTILES * len(bundles)),
+        rows=tuple(rows),
+    )
+
+
+def streaming_table(report: BenchReport) -> Table:
+    """Return frames a second of streams and of their graphs alone, a row a bundle."""
+    rows = []
+    for bundle in report.bundles:
+        item = bundle.streaming
+        rates = (decimals(item.frames_per_second, 1), decimals(item.graphs_per_second, 1))
+        counts = (str(item.streams), str(item.in_flight))
+        rows.append((bundle.name, *rates, f"{100 * item.of_graphs:.0f}%", *counts))
+    return Table(("streaming", *_STREAMING), tuple(rows))
+
+
+def start_table(report: BenchReport) -> Table:
+    """Return what runs, on what, and what its start takes, a row a bundle."""
+    rows = []
+    for bundle in report.bundles:
+        computed = [session.precision for session in bundle.sessions.values()]
+        sizes = (as_size(bundle.canvas) if bundle.canvas else "dynamic", _sizes(bundle.frame_sizes))
+        start = bundle.start
+        memory = MISSING if start.peak_memory is None else human_bytes(start.peak_memory)
+        seconds = (decimals(start.load_s), decimals(start.first_result_s))
+        found = (f"{bundle.detections:g}", *seconds, memory, human_bytes(bundle.bytes))
+        rows.append((bundle.name, "/".join(dict.fromkeys(computed)), *sizes, *found))
+    return Table(("start", *_START), tuple(rows))
+
+
+def aligned_groups(table: GroupedTable) -> list[str]:
+    """Return the rows as lines, with the groups apart and their names above them, shortened if need be."""
+    listed = [table.headings, *table.rows]
+    widths = [max(len(row[column]) for row in listed) for column in range(len(table.headings))]
+    lines = []
+    for row in listed:
+        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        groups = ["  ".join(group) for group in _groups(cells[1:], table.span)]
+        lines.append(_BETWEEN.join((row[0].ljust(widths[0]), *groups)).rstrip())
+    spans = [sum(group) + 2 * (table.span - 1) for group in _groups(widths[1:], table.span)]
+    names = [_headline(name, width) for name, width in zip(table.groups, spans, strict=True)]
+    return [_BETWEEN.join((" " * widths[0], *names)).rstrip(), *lines]
+
+
+def fitted(name: str, width: int) -> str:
+    """Return a name of at most so many letters: of a longer one the end, which tells bundles apart."""
+    return name if len(name) <= width else f"...{name[3 - width :]}"
+
+
+def as_size(size: tuple[int, int]) -> str:
+    """Return (height, width) such as ``512x736``."""
+    return f"{size[0]}x{size[1]}"
+
+
+def _cells(times: Times) -> tuple[str, ...]:
+    return tuple(decimals(getattr(times, name)) for name in _PERCENTILES)
+
+
+def _sizes(sizes: Sequence[tuple[int, int]]) -> str:
+    return as_size(sizes[0]) if len(sizes) == 1 else f"{len(sizes)} sizes"
+
+
+def _flat(groups: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    for group in groups:
+        yield from group
+
+
+def _groups(items: Sequence[_Item], span: int) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), span):
+        yield items[start : start + span]
+
+
+def _headline(name: str, width: int) -> str:
+    """Return the name of a group over all of it."""
+    shown = fitted(name, width)
+    return f" {shown} ".center(width, "-") if len(shown) <= width - 4 else shown.rjust(width)

@@ -1,0 +1,94 @@
+"""``bench``'s report as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from edgeblend.report.bench_tables import (
+    aligned_groups,
+    as_size,
+    fitted,
+    latency_table,
+    start_table,
+    streaming_table,
+)
+from edgeblend.report.figures import counted
+from edgeblend.terminal.printing import aligned
+
+if TYPE_CHECKING:
+    from edgeblend.calibration.bench_report import BenchReport
+
+_ABREAST = 3
+"""Bundles beside each other in 100 columns."""
+_NAME_LETTERS = 24
+"""Of a bundle's name at the beginning of a row, likewise."""
+
+
+def facts(report: BenchReport) -> list[str]:
+    """Return what ran on what and where, a line each."""
+    machine = report.machine
+    sessions = [session for bundle in report.bundles for session in bundle.sessions.values()]
+    engines = dict.fromkeys(
+        f"{session.engine} on {session.device}{_threads(session.threads)}" for session in sessions
+    )
+    return [
+        f"frames: {_frames(report)}",
+        *(f"note: {note}" for note in report.notes),
+        f"machine: {machine.processor}, {counted(machine.cores, 'core')}{_features(report.features)}, "
+        f"{machine.system}",
+        f"engine: {'; '.join(engines)}",
+    ]
+
+
+def terminal_lines(report: BenchReport) -> list[str]:
+    """Return the tables as lines; explanations come apart, see :func:`explanations`."""
+    bundles = report.bundles
+    blocks = [
+        aligned_groups(latency_table(bundles[start : start + _ABREAST]))
+        for start in range(0, len(bundles), _ABREAST)
+    ]
+    for table in (streaming_table(report), start_table(report)):
+        rows = [(fitted(name, _NAME_LETTERS), *cells) for name, *cells in table.rows]
+        blocks.append(aligned([table.headings, *rows]))
+    return [line for number, block in enumerate(blocks) for line in ([""] if number else []) + block]
+
+
+def explanations(report: BenchReport) -> list[str]:
+    """Return what the figures mean, some sentences each."""
+    return [
+        "ms: one frame at a time, from a picture in memory to its instances. p90 and p99: 90 and 99 of 100 "
+        "frames took no longer; of fewer than 100 frames, p99 is close to the slowest one. Bundles take "
+        "turns in one run; the first frame of a turn is not timed. blend includes RoIAlign.",
+        "graphs alone: the same sessions on inputs that were prepared before: the detector, and the basis "
+        "graph where the frame has detections. Each runs right beside a whole frame, by turns before and "
+        "after it; whole / graphs is the median of these pairs' ratios.",
+        "rle: instances.rle(), which who wants masks pays on top. It takes longer the more is found and the "
+        "larger the frame is; decode, attention and blend also take longer the more is found.",
+        "streaming: segmenter.stream, with as many frames in flight as the table says, beside the graphs "
+        "alone in as many threads, by turns; medians over the rounds.",
+        "found: detections a frame, the median. load s: from a running interpreter to an open segmenter in "
+        "a process of its own: importing the engine, verifying files, compiling graphs. first s: the same to "
+        "the first frame's instances. memory: the most that this process held, interpreter and engine "
+        "included. size: of the bundle's files.",
+    ]
+
+
+def _frames(report: BenchReport) -> str:
+    sizes = list(dict.fromkeys(size for bundle in report.bundles for size in bundle.frame_sizes))
+    few = ", ".join(as_size(size) for size in sizes[:3])
+    shown = few if len(sizes) <= 3 else f"{few} and {len(sizes) - 3} more sizes"
+    threshold = "" if report.score_threshold is None else f", scores of at least {report.score_threshold:g}"
+    taken = "" if report.num_frames == 1 else f" ({report.num_frames} taken)"
+    return f"{report.frames}{taken}, {shown}{threshold}"
+
+
+def _threads(count: int | None) -> str:
+    return "" if count is None else f", {counted(count, 'thread')}"
+
+
+def _features(features: Mapping[str, bool]) -> str:
+    """Return such as ``, AVX2 (no AVX-512, VNNI)``."""
+    there = [name for name, found in features.items() if found]
+    lacking = [name for name, found in features.items() if not found]
+    return "".join(f", {name}" for name in there) + (f" (no {', '.join(lacking)})" if lacking else "")

@@ -1,0 +1,133 @@
+"""``compare``'s report as text: for a terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from edgeblend.report.compare_tables import (
+    KINDS,
+    Table,
+    accuracy_table,
+    agreement_table,
+    breakdown_table,
+    bundles_that_ran,
+    noise_table,
+    speed_table,
+)
+from edgeblend.report.figures import counted
+from edgeblend.terminal.printing import aligned
+
+if TYPE_CHECKING:
+    from edgeblend.calibration.compare_report import CompareReport
+
+
+def terminal_lines(report: CompareReport) -> list[str]:
+    """Return the report as lines; explanations come apart, see :func:`explanations`."""
+    blocks = [aligned([table.headings, *table.rows]) for table in _tables(report)]
+    blocks += [lines] if (lines := reasons(report)) else []
+    return [line for number, block in enumerate(blocks) for line in ([""] if number else []) + block]
+
+
+def markdown(report: CompareReport) -> str:
+    """Return the report as Markdown, with COCO's breakdown of every AP."""
+    tables = _tables(report)
+    if report.annotations is not None:
+        tables += [breakdown_table(report, kind) for kind in KINDS]
+    blocks = [
+        ["# edgeblend compare"],
+        [verdict(report)],
+        [f"{line}  " for line in facts(report)],
+        *([f"- {line}" for line in lines] for lines in [reasons(report)] if lines),
+        *(_markdown_table(table) for table in tables),
+        [f"- {line}" for line in explanations(report)],
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def verdict(report: CompareReport) -> str:
+    """Return in a sentence whether the candidates are as good as was asked for."""
+    what = "AP points below the reference" if report.annotations is not None else "below full agreement"
+    wrong = [f"{item.name} ({item.status})" for item in report.candidates if item.status != "OK"]
+    allowed = f"at most {report.max_drop:g} {what}"
+    if not wrong:
+        count = len(report.candidates)
+        return f"{'The candidate is' if count == 1 else f'All {count} candidates are'} OK: {allowed}."
+    return f"Not OK: {', '.join(wrong)}; allowed is {allowed}."
+
+
+def facts(report: CompareReport) -> list[str]:
+    """Return what was measured, on what and where, a line each."""
+    machine = report.machine
+    sessions = [item for _, figures in bundles_that_ran(report) for item in figures.sessions.values()]
+    labels = "" if report.num_objects is None else f", {counted(report.num_objects, 'labelled object')}"
+    engines = dict.fromkeys(f"{session.engine} on {session.device}" for session in sessions)
+    threads = dict.fromkeys(str(session.threads or "an unknown number of") for session in sessions)
+    return [
+        f"reference: {report.reference.name} ({report.reference.path})",
+        f"pictures: {counted(report.num_images, 'picture')} of {report.images}{labels}",
+        *(f"note: {note}" for note in report.notes),
+        f"machine: {machine.processor}, {counted(machine.cores, 'core')}, {machine.system}",
+        f"engine: {', '.join(engines)}, {'/'.join(threads)} threads",
+    ]
+
+
+def reasons(report: CompareReport) -> list[str]:
+    """Return why candidates failed, a line each."""
+    return [f"{item.name} failed: {item.reason}" for item in report.candidates if item.status == "FAILED"]
+
+
+def explanations(report: CompareReport) -> list[str]:
+    """Return what the figures mean, some sentences each."""
+    speed = report.reference.figures.speed
+    return [
+        f"drop: {_drop(report)} DROP: it is more than {report.max_drop:g}. FAILED: the bundle could not be "
+        "loaded or run.",
+        *([_average_precision(report)] if report.annotations is not None else []),
+        "agreement: 100 x (sum of mask IoU over matched objects) / (matched + lost / 2 + invented / 2), the "
+        "form of panoptic quality with the reference as truth. mask IoU: its mean over matched objects, in "
+        "the frame's pixels. lost, invented: detections that score at least "
+        f"{report.judged_score:g} and that the other bundle does not have at any score (same class, box IoU "
+        "at least 0.5). flips: those of them that lie on one box under another class. score drift: the mean "
+        "change of matched objects' scores.",
+        "ms: from a decoded picture to its instances, one at a time: the median, and p90, which nine of ten "
+        "frames stay below. graphs ms: the part in the engine. Of "
+        f"{counted(speed.frames, 'frame')} each, the bundles taking turns in one run on "
+        f"{counted(report.machine.cores, 'core')}. weights: how they are stored. computes in: what the "
+        "engine takes where a graph does not say otherwise. Where detector and basis differ, both are named.",
+        "memory: the most that a process held which only loaded the bundle and segmented a few pictures; "
+        "interpreter and engine are part of it. size: of the bundle's files.",
+        "SQNR: 10 x log10(sum of the reference's squares / sum of the differences' squares) of what each "
+        f"graph puts out, over {counted(report.sqnr_frames, 'picture')}; the lowest of a role's levels. "
+        "Noise of earlier layers is part of it. exact: no difference at all.",
+    ]
+
+
+def _drop(report: CompareReport) -> str:
+    if report.annotations is None:
+        return "100 less the agreement."
+    return "what the candidate lost in box AP or in mask AP, whichever is more, in AP points."
+
+
+def _average_precision(report: CompareReport) -> str:
+    assert report.num_objects is not None  # there are labels
+    return (
+        "AP: COCO's average precision (IoU 0.50 to 0.95, 0 to 100) on "
+        f"{counted(report.num_images, 'picture')} with {counted(report.num_objects, 'object')}, its change "
+        "in brackets. Boundary AP takes as overlap the smaller one of the masks' IoU and that of their rims, "
+        "2% of the diagonal wide: it shows frayed outlines that mask AP forgives."
+    )
+
+
+def _tables(report: CompareReport) -> list[Table]:
+    tables = [accuracy_table(report), agreement_table(report), speed_table(report), noise_table(report)]
+    return [table for table in tables if table.rows]
+
+
+def _markdown_table(table: Table) -> list[str]:
+    alignment = (":---", *("---:" for _ in table.headings[1:]))
+    return [_markdown_row(row) for row in (table.headings, alignment, *table.rows)]
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"

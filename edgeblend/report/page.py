@@ -1,0 +1,81 @@
+"""How our web pages look, light and dark, and the frame around their content."""
+
+from __future__ import annotations
+
+from html import escape
+
+_STYLE = """\
+:root { color-scheme: light dark; --line: #8884; --soft: #6b7280; --accent: #2f7ed8; --back: #fff;
+  --good: #15803d; --bad: #c2410c; --failed: #b91c1c;
+  --c0: #6b7280; --c1: #2563eb; --c2: #d97706; --c3: #0f9f77; --c4: #9333ea; --c5: #db2777; --c6: #65a30d; }
+@media (prefers-color-scheme: dark) {
+  :root { --soft: #9ca3af; --accent: #6ea8fe; --back: #16181d;
+    --good: #4ade80; --bad: #fb923c; --failed: #f87171;
+    --c0: #9ca3af; --c1: #60a5fa; --c2: #fbbf24; --c3: #34d399; --c4: #c084fc; --c5: #f472b6; --c6: #a3e635; }
+}
+* { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 2rem 1.25rem 4rem;
+  background: var(--back); }
+h1 { font-size: 1.9rem; margin: 0; }
+h2 { font-size: 1.25rem; margin: 2.5rem 0 .75rem; }
+h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
+p { max-width: 48rem; margin: .5rem 0; }
+a { color: var(--accent); }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .45rem .9rem; text-align: right; white-space: nowrap; }
+th, td { border-bottom: 1px solid var(--line); }
+th:first-child, td:first-child { text-align: left; padding-left: 0; font-weight: 600; }
+th { color: var(--soft); font-weight: 500; }
+.scroll { overflow-x: auto; margin: .75rem 0; }
+.notes { color: var(--soft); font-size: .85rem; padding-left: 1.1rem; max-width: 60rem; }
+.pictures { columns: 3 18rem; column-gap: 1rem; }
+figure { margin: 0 0 1rem; break-inside: avoid; }
+img, video { width: 100%; height: auto; border-radius: 6px; display: block; background: #8882; }
+video { max-width: 40rem; }
+figcaption { color: var(--soft); font-size: .8rem; margin-top: .3rem; }
+pre { background: #8882; border-radius: 6px; padding: .8rem 1rem; overflow-x: auto; }
+"""
+
+CHART_STYLE = """\
+.chart { max-width: 100%; height: auto; display: block; }
+.chart text { font: 12px system-ui, sans-serif; fill: currentColor; dominant-baseline: central;
+  font-variant-numeric: tabular-nums; }
+.chart .soft { fill: var(--soft); }
+.chart .grid, .chart .rule { stroke: var(--line); stroke-width: 1; }
+.chart .zero { stroke: var(--soft); stroke-width: 1; }
+.chart .whisker { stroke: currentColor; stroke-width: 1.5; fill: none; }
+.chart circle { stroke: var(--back); stroke-width: 1.5; }
+.pale { opacity: .4; }
+.loss { fill: var(--bad); } .gain { fill: var(--good); }
+.s0 { fill: var(--c0); background: var(--c0); } .s1 { fill: var(--c1); background: var(--c1); }
+.s2 { fill: var(--c2); background: var(--c2); } .s3 { fill: var(--c3); background: var(--c3); }
+.s4 { fill: var(--c4); background: var(--c4); } .s5 { fill: var(--c5); background: var(--c5); }
+.s6 { fill: var(--c6); background: var(--c6); }
+.legend { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; font-size: .85rem; max-width: none; }
+.legend i { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .45em; }
+"""
+"""Of the charts in :mod:`edgeblend.report.charts`."""
+
+
+def document(title: str, content: str, *, style: str = "") -> str:
+    """Return a whole page of HTML.
+
+    Args:
+        title: as text.
+        content: HTML of the body.
+        style: CSS after what all pages share.
+    """
+    return f"""\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>
+{_STYLE}{style}</style>
+</head>
+<body>
+{content}</body>
+</html>
+"""
