@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import edgeblend
-from edgeblend.model.stand_in import write_stand_in_checkpoint
+from edgeblend.model.checkpoints.stand_in import write_stand_in_checkpoint
 
 CONFIG = "RT_R_50_4x_bn-head_syncbn_shtw"
 SIZE = (512, 736)

@@ -24,11 +24,11 @@ from typing import Any
 import torch
 
 import edgeblend
-from edgeblend.calibration.accuracy import Accuracy, AveragePrecision, measure_segmenter
-from edgeblend.calibration.coco import CocoDataset, read_coco, read_picture
+from edgeblend.calibration.data.coco import CocoDataset, read_coco, read_picture
+from edgeblend.calibration.evaluation.accuracy import Accuracy, AveragePrecision, measure_segmenter
 from edgeblend.converters.reference import torch_segmenter
 from edgeblend.model.blendmask import build_network
-from edgeblend.model.checkpoint import load_weights, read_checkpoint
+from edgeblend.model.checkpoints.read import load_weights, read_checkpoint
 from edgeblend.model.config import load_config
 
 ENGINE_STAGES = ("detector", "basis")

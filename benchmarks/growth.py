@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from synthetic_heads import BLEND, CANVAS, Synthetic, synthetic_outputs
 
 import edgeblend
-from edgeblend.calibration.machine import usable_cores
+from edgeblend.calibration.measuring.machine import usable_cores
 from edgeblend.results import Instances
 from edgeblend.runtime.assemble import assemble
 from edgeblend.runtime.attention import gather_attention

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgeblend.calibration.machine import this_machine
+from edgeblend.calibration.measuring.machine import this_machine
 
 _TURN_MS = 5.0
 """A function's turn, at least: short ones are called several times, or each would find the caches as the

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 import edgeblend
-from edgeblend.calibration.coco import read_coco
+from edgeblend.calibration.data.coco import read_coco
 
 SHIPPED = Path(__file__).parents[1] / "examples" / "demo_model" / "data" / "val.json"
 EXPECTED = 90.0

@@ -27,10 +27,10 @@ from synthetic_heads import CANVAS, synthetic_outputs
 
 import edgeblend
 from edgeblend.bundle import Bundle
-from edgeblend.calibration.bench_graphs import prepare_frame
-from edgeblend.calibration.bench_streaming import StreamTimer
-from edgeblend.calibration.machine import usable_cores
-from edgeblend.model.stand_in import write_stand_in_checkpoint
+from edgeblend.calibration.bench.graphs import prepare_frame
+from edgeblend.calibration.bench.streaming import StreamTimer
+from edgeblend.calibration.measuring.machine import usable_cores
+from edgeblend.model.checkpoints.stand_in import write_stand_in_checkpoint
 from edgeblend.runtime.sessions import open_sessions
 from edgeblend.runtime.tensors import basis_inputs, detector_inputs
 

@@ -28,7 +28,7 @@ from golden import (
 
 import edgeblend
 from edgeblend.model.blendmask import BlendMask, build_network
-from edgeblend.model.checkpoint import load_weights, read_checkpoint
+from edgeblend.model.checkpoints.read import load_weights, read_checkpoint
 from edgeblend.model.config import load_config
 
 

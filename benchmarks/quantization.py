@@ -31,11 +31,11 @@ from numpy.typing import NDArray
 
 import edgeblend
 from edgeblend.bundle import Bundle
-from edgeblend.calibration.compare import compare
-from edgeblend.calibration.compare_report import CompareReport, ap_change
-from edgeblend.calibration.sampling import CalibrationSet, sample_frames
+from edgeblend.calibration.evaluation.compare import compare
+from edgeblend.calibration.evaluation.compare_report import CompareReport, ap_change
+from edgeblend.calibration.sampling.sample import CalibrationSet, sample_frames
 from edgeblend.errors import EngineError
-from edgeblend.model.stand_in import write_stand_in_checkpoint
+from edgeblend.model.checkpoints.stand_in import write_stand_in_checkpoint
 from edgeblend.runtime.backends.base import Session
 from edgeblend.runtime.sessions import open_sessions
 from edgeblend.runtime.tensors import basis_inputs

@@ -16,7 +16,7 @@ from typing import Any
 from demo_bundles import convert_and_quantize_demo, validation_pictures
 from in_turns import machine
 
-from edgeblend.calibration.fresh_start import FreshStart, measure_fresh_start
+from edgeblend.calibration.measuring.fresh_start import FreshStart, measure_fresh_start
 from edgeblend.runtime.backends.registry import backend_names
 
 CACHES = ("cold", "warm")

@@ -44,9 +44,9 @@ import edgeblend
 from edgeblend.bundle import Bundle
 from edgeblend.manifest import Part
 from edgeblend.model.blendmask import build_network
-from edgeblend.model.checkpoint import load_weights, read_checkpoint
+from edgeblend.model.checkpoints.read import load_weights, read_checkpoint
+from edgeblend.model.checkpoints.stand_in import write_stand_in_checkpoint
 from edgeblend.model.config import load_config
-from edgeblend.model.stand_in import write_stand_in_checkpoint
 from edgeblend.runtime.backends.base import Session
 from edgeblend.runtime.sessions import open_sessions
 

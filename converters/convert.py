@@ -40,7 +40,7 @@ from edgeblend.manifest import (
     encode_manifest,
 )
 from edgeblend.model.blendmask import BlendMask, build_network
-from edgeblend.model.checkpoint import checkpoint_digest, load_weights, read_checkpoint
+from edgeblend.model.checkpoints.read import checkpoint_digest, load_weights, read_checkpoint
 from edgeblend.model.config import load_config
 from edgeblend.model.fold import fold_batch_norms
 from edgeblend.runtime.attention import AttentionLayer

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.calibration.recording import OutputKey
+from edgeblend.calibration.evaluation.recording import OutputKey
 from edgeblend.errors import ConversionError
 
 

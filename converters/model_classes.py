@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from edgeblend.calibration.coco_categories import read_classes
-from edgeblend.calibration.coco_file import Category
-from edgeblend.calibration.coco_json import decode_coco
+from edgeblend.calibration.data.coco_categories import read_classes
+from edgeblend.calibration.data.coco_file import Category
+from edgeblend.calibration.data.coco_json import decode_coco
 from edgeblend.class_list import ClassList, parse_class_list, read_class_list
 from edgeblend.classes import COCO_STUFF, COCO_THINGS, category_ids_problem, default_category_ids
 from edgeblend.errors import ConfigError, InputError

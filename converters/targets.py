@@ -15,9 +15,9 @@ from edgeblend.manifest import GraphPrecision
 from edgeblend.model.config import ModelConfig
 
 TARGETS = {
-    "openvino": "edgeblend.converters.openvino",
-    "onnxruntime": "edgeblend.converters.onnx",
-    "tflite": "edgeblend.converters.tflite",
+    "openvino": "edgeblend.converters.openvino.export",
+    "onnxruntime": "edgeblend.converters.onnx.export",
+    "tflite": "edgeblend.converters.tflite.export",
 }
 """Target, which is also the engine's name, to the module that exports for it."""
 

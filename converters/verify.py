@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.calibration.agreement import mask_iou_of_pairs, match_instances
-from edgeblend.calibration.recording import OutputKey, run_graphs
+from edgeblend.calibration.evaluation.agreement import mask_iou_of_pairs, match_instances
+from edgeblend.calibration.evaluation.recording import OutputKey, run_graphs
 from edgeblend.converters.finite import refuse_not_finite
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.errors import ConversionError

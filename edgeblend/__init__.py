@@ -25,12 +25,12 @@ from edgeblend.errors import (
 
 if TYPE_CHECKING:
     from edgeblend.bundle import Bundle
-    from edgeblend.calibration.bench import bench
-    from edgeblend.calibration.bench_report import BenchReport
-    from edgeblend.calibration.compare import compare
+    from edgeblend.calibration.bench.bench import bench
+    from edgeblend.calibration.bench.report import BenchReport
+    from edgeblend.calibration.evaluation.compare import compare
     from edgeblend.converters.convert import convert
-    from edgeblend.converters.ethos_u import convert_for_ethos_u
-    from edgeblend.converters.npu_lint import lint_for_npu
+    from edgeblend.converters.ethos_u.convert import convert_for_ethos_u
+    from edgeblend.converters.openvino.npu_lint import lint_for_npu
     from edgeblend.converters.quantize.quantize import quantize
     from edgeblend.converters.quantize.sensitivity import measure_sensitivity
     from edgeblend.recipe import Recipe
@@ -77,17 +77,17 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 _LAZY = {
     "Augmentation": "edgeblend.training.options",
-    "BenchReport": "edgeblend.calibration.bench_report",
+    "BenchReport": "edgeblend.calibration.bench.report",
     "Bundle": "edgeblend.bundle",
     "Instances": "edgeblend.results",
     "Recipe": "edgeblend.recipe",
     "Segmenter": "edgeblend.runtime.segmenter",
     "TrainingOptions": "edgeblend.training.options",
-    "bench": "edgeblend.calibration.bench",
-    "compare": "edgeblend.calibration.compare",
+    "bench": "edgeblend.calibration.bench.bench",
+    "compare": "edgeblend.calibration.evaluation.compare",
     "convert": "edgeblend.converters.convert",
-    "convert_for_ethos_u": "edgeblend.converters.ethos_u",
-    "lint_for_npu": "edgeblend.converters.npu_lint",
+    "convert_for_ethos_u": "edgeblend.converters.ethos_u.convert",
+    "lint_for_npu": "edgeblend.converters.openvino.npu_lint",
     "measure_sensitivity": "edgeblend.converters.quantize.sensitivity",
     "quantize": "edgeblend.converters.quantize.quantize",
     "read_image": "edgeblend.runtime.images",

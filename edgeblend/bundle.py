@@ -21,9 +21,9 @@ from edgeblend.errors import BundleError, OutputError
 from edgeblend.files import paths
 from edgeblend.files.junk import is_junk
 from edgeblend.files.staging import Found, check_not_mounted, look_at, stage_folder, staged_files, write_whole
-from edgeblend.files.zipped import MANIFEST_LIMIT, extract_bundle, is_zipped_bundle, zip_folder
 from edgeblend.manifest import MANIFEST_NAME, FileSpec, GraphSpec, Manifest, Part, decode_manifest
 from edgeblend.manifest_checks import check_listing
+from edgeblend.zipped import MANIFEST_LIMIT, extract_bundle, is_zipped_bundle, zip_folder
 
 
 @dataclass(frozen=True, slots=True)

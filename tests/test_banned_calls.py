@@ -14,9 +14,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     # Of entries and resources, not of paths.
     ".is_dir": frozenset(
         {
-            "edgeblend.calibration.globbing",
+            "edgeblend.calibration.data.globbing",
             "edgeblend.converters.quantize.recipe_files",
-            "edgeblend.files.zipped",
+            "edgeblend.zipped",
         }
     ),
     ".exists": frozenset(),

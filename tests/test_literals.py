@@ -29,15 +29,16 @@ pytest.importorskip("litert_torch")
 
 import edgeblend
 from edgeblend.bundle import Bundle
-from edgeblend.calibration.bench import bench
-from edgeblend.calibration.compare import compare
-from edgeblend.calibration.compare_report import ap_change
-from edgeblend.calibration.fresh_start import measure_fresh_start
-from edgeblend.calibration.peak_memory import measure_peak_memory
-from edgeblend.calibration.sampling import sample_frames
-from edgeblend.converters import draft, vela
+from edgeblend.calibration.bench.bench import bench
+from edgeblend.calibration.evaluation.compare import compare
+from edgeblend.calibration.evaluation.compare_report import ap_change
+from edgeblend.calibration.measuring.fresh_start import measure_fresh_start
+from edgeblend.calibration.measuring.peak_memory import measure_peak_memory
+from edgeblend.calibration.sampling.sample import sample_frames
+from edgeblend.converters import draft
 from edgeblend.converters.convert import convert
-from edgeblend.converters.ethos_u import convert_for_ethos_u
+from edgeblend.converters.ethos_u import vela
+from edgeblend.converters.ethos_u.convert import convert_for_ethos_u
 from edgeblend.converters.quantize.recipe_files import load_recipe
 from edgeblend.converters.reference import torch_segmenter
 from edgeblend.converters.split import split_network

@@ -12,7 +12,7 @@ import cv2
 import pytest
 
 from edgeblend.cli import main
-from edgeblend.model.stand_in import write_stand_in_checkpoint
+from edgeblend.model.checkpoints.stand_in import write_stand_in_checkpoint
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -40,8 +40,8 @@ def write_tiny_model(folder: Path) -> TinyModel:
     import torch
 
     from edgeblend.model.blendmask import expected_shapes
+    from edgeblend.model.checkpoints.stand_in import synthetic_state_dict
     from edgeblend.model.config import load_config
-    from edgeblend.model.stand_in import synthetic_state_dict
 
     config, checkpoint = folder / "tiny.yaml", folder / "tiny.pth"
     config.write_text(TINY_YAML)

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
-from edgeblend.calibration.frames import Frame
+from edgeblend.calibration.data.frames import Frame
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.manifest import Manifest
 from edgeblend.runtime.backends.base import Array

@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 
 from edgeblend.bundle import Bundle
-from edgeblend.calibration.agreement_totals import AgreementTotals, compare_instances, totals_of
-from edgeblend.calibration.recording import OutputKey, run_graphs
-from edgeblend.calibration.sampling import CalibrationSet
-from edgeblend.calibration.sqnr import SqnrTally
+from edgeblend.calibration.evaluation.agreement_totals import AgreementTotals, compare_instances, totals_of
+from edgeblend.calibration.evaluation.recording import OutputKey, run_graphs
+from edgeblend.calibration.evaluation.sqnr import SqnrTally
+from edgeblend.calibration.sampling.sample import CalibrationSet
 from edgeblend.converters.finite import refuse_not_finite
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.errors import ConversionError

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.calibration.recording import OutputKey
-from edgeblend.calibration.sqnr import OutputSqnr, SqnrTally, sqnr_db
+from edgeblend.calibration.evaluation.recording import OutputKey
+from edgeblend.calibration.evaluation.sqnr import OutputSqnr, SqnrTally, sqnr_db
 from edgeblend.converters.finite import refuse_not_finite
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.converters.quantize.search import Validation

@@ -12,8 +12,8 @@ import msgspec
 
 from edgeblend.arguments import check_path
 from edgeblend.bundle import Bundle, stage_bundle
-from edgeblend.calibration.frames import Frames
-from edgeblend.calibration.sampling import DEFAULT_COUNT, FEW, CalibrationSet, sample_frames
+from edgeblend.calibration.data.frames import Frames
+from edgeblend.calibration.sampling.sample import DEFAULT_COUNT, FEW, CalibrationSet, sample_frames
 from edgeblend.converters.opened import OpenGraph, open_graphs
 from edgeblend.converters.quantize.feeds import BasisFeed, DetectorFeed
 from edgeblend.converters.quantize.measure import described, measure_agreement

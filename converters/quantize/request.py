@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeblend.bundle import Bundle, check_output
-from edgeblend.calibration.sampling import CalibrationSet
+from edgeblend.calibration.sampling.sample import CalibrationSet
 from edgeblend.converters.quantize.recipe_files import check_layer_patterns, load_recipe
 from edgeblend.converters.quantize.search import check_search
 from edgeblend.converters.quantize.toolkits import FloatModel, Toolkit, load_toolkit

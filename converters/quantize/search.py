@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.bundle import Bundle
-from edgeblend.calibration.accuracy import Accuracy, AccuracyTally
-from edgeblend.calibration.agreement_totals import AgreementTotals, compare_instances, totals_of
-from edgeblend.calibration.coco import CocoDataset, read_coco, read_picture
-from edgeblend.calibration.compare_report import judged_drop
-from edgeblend.calibration.frames import notes_of, open_frames
-from edgeblend.calibration.kept import KeptInstances
-from edgeblend.calibration.sampling import CalibrationSet, sample_frames
+from edgeblend.calibration.data.coco import CocoDataset, read_coco, read_picture
+from edgeblend.calibration.data.frames import notes_of, open_frames
+from edgeblend.calibration.evaluation.accuracy import Accuracy, AccuracyTally
+from edgeblend.calibration.evaluation.agreement_totals import AgreementTotals, compare_instances, totals_of
+from edgeblend.calibration.evaluation.compare_report import judged_drop
+from edgeblend.calibration.evaluation.kept import KeptInstances
+from edgeblend.calibration.sampling.sample import CalibrationSet, sample_frames
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.converters.quantize.measure import bare_segmenter
 from edgeblend.converters.quantize.toolkits import FloatModel, SizedItems, Toolkit

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from edgeblend.bundle import Bundle
-from edgeblend.calibration.frames import Frames
-from edgeblend.calibration.sampling import CalibrationSet, sample_frames
+from edgeblend.calibration.data.frames import Frames
+from edgeblend.calibration.sampling.sample import CalibrationSet, sample_frames
 from edgeblend.converters.opened import open_graphs
 from edgeblend.converters.quantize.feeds import BasisFeed, DetectorFeed
 from edgeblend.converters.quantize.probe import DEFAULT_FRAMES, LayerSensitivity, Probe

@@ -29,9 +29,9 @@ class ToolkitEntry:
 
 
 TOOLKITS = {
-    "nncf": ToolkitEntry("edgeblend.converters.quantize.nncf", "quantize"),
-    "nncf-onnx": ToolkitEntry("edgeblend.converters.quantize.onnx_qdq", "quantize,convert-onnxruntime"),
-    "ai-edge-quantizer": ToolkitEntry("edgeblend.converters.quantize.ai_edge", "convert-tflite"),
+    "nncf": ToolkitEntry("edgeblend.converters.openvino.toolkit", "quantize"),
+    "nncf-onnx": ToolkitEntry("edgeblend.converters.onnx.toolkit", "quantize,convert-onnxruntime"),
+    "ai-edge-quantizer": ToolkitEntry("edgeblend.converters.tflite.toolkit", "convert-tflite"),
 }
 """By what a recipe's ``toolkit`` calls them."""
 

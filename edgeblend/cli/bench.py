@@ -14,7 +14,7 @@ from edgeblend.terminal.output import show
 from edgeblend.terminal.printing import as_text, print_json
 
 if TYPE_CHECKING:
-    from edgeblend.calibration.bench_report import BenchReport
+    from edgeblend.calibration.bench.report import BenchReport
     from edgeblend.files.staging import Found
 
 _TEXT_WIDTH = 100
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure, write and print."""
     import cv2
 
-    from edgeblend.calibration.bench import bench
+    from edgeblend.calibration.bench.bench import bench
     from edgeblend.files.staging import check_file
 
     # What is wrong with a picture is said once, by us; this process is ours, so the level is, too.

@@ -15,7 +15,7 @@ from edgeblend.terminal.output import show
 from edgeblend.terminal.printing import as_text, print_json
 
 if TYPE_CHECKING:
-    from edgeblend.calibration.compare_report import CompareReport
+    from edgeblend.calibration.evaluation.compare_report import CompareReport
     from edgeblend.files.staging import Found
 
 _TEXT_WIDTH = 110
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     """Compare, write and print; the exit code says whether every candidate is OK."""
     import cv2
 
-    from edgeblend.calibration.compare import compare
+    from edgeblend.calibration.evaluation.compare import compare
 
     # What is wrong with a picture is said once, by us; this process is ours, so the level is, too.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -18,7 +18,7 @@ from edgeblend.terminal.output import show, tell
 from edgeblend.terminal.printing import aligned, print_json, print_rows
 
 if TYPE_CHECKING:
-    from edgeblend.calibration.coco import CocoDataset
+    from edgeblend.calibration.data.coco import CocoDataset
     from edgeblend.demo.data import DemoData
     from edgeblend.demo.report import DemoReport
     from edgeblend.draw.video import VideoFile
@@ -104,7 +104,7 @@ def _check_installed() -> None:
 
 
 def _read_validation(data: DemoData, count: int | None) -> CocoDataset:
-    from edgeblend.calibration.coco import read_coco
+    from edgeblend.calibration.data.coco import read_coco
 
     if count is not None and count < 1:
         raise InputError(f"--pictures must be at least 1, got {count}")

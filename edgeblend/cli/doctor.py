@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edgeblend import __version__
-from edgeblend.calibration.machine import usable_cores
+from edgeblend.calibration.measuring.machine import usable_cores
 from edgeblend.runtime.backends.processor import processor_name
 from edgeblend.terminal.output import show
 from edgeblend.terminal.printing import print_json, print_rows

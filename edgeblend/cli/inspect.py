@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from edgeblend.bundle import Bundle
 from edgeblend.errors import EngineError, InputError
 from edgeblend.files import paths
-from edgeblend.files.zipped import is_zipped_bundle
 from edgeblend.report.figures import counted
 from edgeblend.terminal.exit_codes import FINDING
 from edgeblend.terminal.notes import Notes
 from edgeblend.terminal.output import show
 from edgeblend.terminal.printing import human_bytes, print_json, print_rows
+from edgeblend.zipped import is_zipped_bundle
 
 if TYPE_CHECKING:
     from edgeblend.manifest import GraphSpec, Manifest
@@ -160,7 +160,7 @@ def _show_graph(part: str, graph: GraphSpec) -> None:
 
 def _show_checkpoint(path: Path, *, as_json: bool) -> None:
     try:
-        from edgeblend.model.checkpoint import checkpoint_digest, matching_configs, read_checkpoint
+        from edgeblend.model.checkpoints.read import checkpoint_digest, matching_configs, read_checkpoint
     except ModuleNotFoundError as error:
         raise EngineError(
             f'reading a checkpoint needs {error.name}; run `pip install "edgeblend[convert]"`'

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     """Quantize and print what was measured."""
     import cv2
 
-    from edgeblend.calibration.sampling import sample_frames
+    from edgeblend.calibration.sampling.sample import sample_frames
     from edgeblend.converters.quantize.quantize import quantize
     from edgeblend.converters.quantize.request import check_request
     from edgeblend.terminal.notes import Notes

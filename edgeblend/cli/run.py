@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     import cv2
 
     from edgeblend.bundle import Bundle
-    from edgeblend.calibration.sources import look_for_images
+    from edgeblend.calibration.data.sources import look_for_images
     from edgeblend.runs.folder import check_out
     from edgeblend.runs.results import RunResults
     from edgeblend.terminal.notes import Notes

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     import cv2
 
     from edgeblend.bundle import Bundle
-    from edgeblend.calibration.sampling import sample_frames
+    from edgeblend.calibration.sampling.sample import sample_frames
     from edgeblend.converters.quantize.recipe_files import load_recipe
     from edgeblend.converters.quantize.request import check_source
     from edgeblend.converters.quantize.sensitivity import measure_sensitivity

@@ -13,7 +13,7 @@ from edgeblend.terminal.output import tell
 from edgeblend.terminal.printing import print_json, print_rows
 
 if TYPE_CHECKING:
-    from edgeblend.calibration.accuracy import Accuracy
+    from edgeblend.calibration.evaluation.accuracy import Accuracy
     from edgeblend.training.run import TrainingResult
 
 _EPILOG = """\
@@ -121,7 +121,7 @@ def _check_usage(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace) -> TrainingResult:
     import edgeblend
-    from edgeblend.calibration.coco import read_coco
+    from edgeblend.calibration.data.coco import read_coco
 
     train = edgeblend.train  # first of all: something that it needs may be missing
     options = edgeblend.TrainingOptions(

@@ -44,7 +44,7 @@ def torch_float32(data: DemoData, folder: Path, say: Say) -> Candidate:
     """Return the checkpoint as torch runs it: what all others are measured against."""
     from edgeblend.converters.reference import torch_segmenter
     from edgeblend.model.blendmask import build_network
-    from edgeblend.model.checkpoint import load_weights, read_checkpoint
+    from edgeblend.model.checkpoints.read import load_weights, read_checkpoint
     from edgeblend.model.config import load_config
 
     say("opening it in torch")

@@ -10,9 +10,9 @@ from edgeblend.demo.candidates import Candidate
 from edgeblend.errors import EngineError
 
 if TYPE_CHECKING:
-    from edgeblend.calibration.accuracy import Accuracy
-    from edgeblend.calibration.coco import CocoDataset
-    from edgeblend.calibration.turns import Speed
+    from edgeblend.calibration.data.coco import CocoDataset
+    from edgeblend.calibration.evaluation.accuracy import Accuracy
+    from edgeblend.calibration.measuring.turns import Speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def compare(
         EngineError: one cannot be run.
         InputError: a picture cannot be read, or faster-coco-eval is not installed.
     """
-    from edgeblend.calibration.comparison import Contender, Failed, measure_side_by_side
+    from edgeblend.calibration.evaluation.comparison import Contender, Failed, measure_side_by_side
 
     contenders = [Contender(f"{one.name} {one.precision}", one.segmenter) for one in candidates]
     results = measure_side_by_side(contenders, dataset.images, labels=dataset, progress=progress)

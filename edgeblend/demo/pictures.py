@@ -18,7 +18,7 @@ from edgeblend.results import Instances
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from edgeblend.calibration.coco import CocoDataset, CocoImage
+    from edgeblend.calibration.data.coco import CocoDataset, CocoImage
     from edgeblend.runtime.segmenter import Segmenter
 
 SHOWN_SCORE = 0.5
@@ -56,7 +56,7 @@ def draw_pictures(segmenter: Segmenter, images: Iterable[CocoImage], folder: Pat
     Raises:
         InputError: a picture cannot be read.
     """
-    from edgeblend.calibration.coco import read_picture
+    from edgeblend.calibration.data.coco import read_picture
 
     for image in images:
         canvas, instances = _segment(segmenter, read_picture(image))

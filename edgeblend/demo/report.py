@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeblend import __version__
-from edgeblend.calibration.machine import this_machine, usable_cores
+from edgeblend.calibration.measuring.machine import this_machine, usable_cores
 from edgeblend.demo.comparison import Measured
 from edgeblend.terminal.printing import human_bytes
 
 if TYPE_CHECKING:
     from edgeblend.bundle import Bundle
-    from edgeblend.calibration.accuracy import AveragePrecision
+    from edgeblend.calibration.evaluation.accuracy import AveragePrecision
     from edgeblend.demo.pictures import Overlay
     from edgeblend.draw.video import Video
     from edgeblend.manifest import QuantizationSpec

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgeblend.model.config_schema import BasisConfig
+from edgeblend.model.config_files.schema import BasisConfig
 from edgeblend.model.layers import conv_batch_norm_relu
 
 

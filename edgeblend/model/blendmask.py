@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeblend.model.basis import BasisModule
-from edgeblend.model.config_schema import ModelConfig
+from edgeblend.model.config_files.schema import ModelConfig
 from edgeblend.model.fcos import FCOS, HeadOutput, init_small
 from edgeblend.model.fpn import FPN
 from edgeblend.model.semantic import SemanticHead

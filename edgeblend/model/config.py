@@ -8,10 +8,10 @@ from typing import Final
 
 from edgeblend.errors import ConfigError
 from edgeblend.files.paths import is_dir, is_file
-from edgeblend.model.config_build import build_config
-from edgeblend.model.config_file import Setting, read_settings
-from edgeblend.model.config_keys import check_settings
-from edgeblend.model.config_schema import ModelConfig
+from edgeblend.model.config_files.build import build_config
+from edgeblend.model.config_files.keys import check_settings
+from edgeblend.model.config_files.read import Setting, read_settings
+from edgeblend.model.config_files.schema import ModelConfig
 from edgeblend.spec import BlendSpec, DecodeSpec, LevelSpec, PanopticSpec
 
 __all__ = [

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgeblend.model.config_schema import FCOSConfig
+from edgeblend.model.config_files.schema import FCOSConfig
 from edgeblend.model.layers import GroupNorm
 
 

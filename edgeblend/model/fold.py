@@ -8,8 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from edgeblend.model.backbones.deform_conv import ModulatedDeformConv2d
 from edgeblend.model.blendmask import BlendMask
-from edgeblend.model.deform_conv import ModulatedDeformConv2d
 from edgeblend.model.fcos import Tower
 
 

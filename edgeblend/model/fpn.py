@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgeblend.model.backbone import build_bottom_up
-from edgeblend.model.config_schema import BackboneConfig, FPNConfig
+from edgeblend.model.backbones.registry import build_bottom_up
+from edgeblend.model.config_files.schema import BackboneConfig, FPNConfig
 
 
 class FPN(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgeblend.model.config_schema import SemanticConfig
+from edgeblend.model.config_files.schema import SemanticConfig
 from edgeblend.model.layers import ConvNorm, GroupNorm
 
 

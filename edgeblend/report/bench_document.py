@@ -9,7 +9,7 @@ from edgeblend import __version__
 from edgeblend.terminal.printing import as_text
 
 if TYPE_CHECKING:
-    from edgeblend.calibration.bench_report import BenchedBundle, BenchReport
+    from edgeblend.calibration.bench.report import BenchedBundle, BenchReport
 
 
 def as_document(report: BenchReport) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from edgeblend import __version__
-from edgeblend.calibration.bench_report import STAGES
-from edgeblend.calibration.turns import ENGINE_STAGES
+from edgeblend.calibration.bench.report import STAGES
+from edgeblend.calibration.measuring.turns import ENGINE_STAGES
 from edgeblend.report.bench_tables import GroupedTable, latency_table, start_table, streaming_table
 from edgeblend.report.bench_text import explanations, facts
 from edgeblend.report.charts import Mark, Row, StackedBar, bars, legend, stacked
@@ -17,7 +17,7 @@ from edgeblend.report.figures import decimals
 from edgeblend.report.page import CHART_STYLE, document
 
 if TYPE_CHECKING:
-    from edgeblend.calibration.bench_report import BenchedBundle, BenchReport
+    from edgeblend.calibration.bench.report import BenchedBundle, BenchReport
 
 _STYLE = """\
 body { max-width: 66rem; }

@@ -11,7 +11,7 @@ from edgeblend.report.figures import MISSING, decimals
 from edgeblend.terminal.printing import human_bytes
 
 if TYPE_CHECKING:
-    from edgeblend.calibration.bench_report import BenchedBundle, BenchReport, Times
+    from edgeblend.calibration.bench.report import BenchedBundle, BenchReport, Times
 
 _PERCENTILES = ("median", "p90", "p99")
 _STREAMING = ("frames/s", "graphs alone", "of graphs alone", "streams", "in flight")

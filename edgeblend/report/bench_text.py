@@ -17,7 +17,7 @@ from edgeblend.report.figures import counted
 from edgeblend.terminal.printing import aligned
 
 if TYPE_CHECKING:
-    from edgeblend.calibration.bench_report import BenchReport
+    from edgeblend.calibration.bench.report import BenchReport
 
 _ABREAST = 3
 """Bundles beside each other in 100 columns."""

@@ -7,16 +7,20 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edgeblend import __version__
-from edgeblend.calibration.compare_report import ap_change
+from edgeblend.calibration.evaluation.compare_report import ap_change
 from edgeblend.report.compare_tables import KINDS
 from edgeblend.terminal.printing import as_text
 
 if TYPE_CHECKING:
-    from edgeblend.calibration.accuracy import Accuracy, AveragePrecision
-    from edgeblend.calibration.agreement_totals import AgreementTotals
-    from edgeblend.calibration.compare_report import BundleFigures, ComparedCandidate, CompareReport
-    from edgeblend.calibration.comparison import Disagreement
-    from edgeblend.calibration.sqnr import OutputSqnr
+    from edgeblend.calibration.evaluation.accuracy import Accuracy, AveragePrecision
+    from edgeblend.calibration.evaluation.agreement_totals import AgreementTotals
+    from edgeblend.calibration.evaluation.compare_report import (
+        BundleFigures,
+        ComparedCandidate,
+        CompareReport,
+    )
+    from edgeblend.calibration.evaluation.comparison import Disagreement
+    from edgeblend.calibration.evaluation.sqnr import OutputSqnr
 
 
 def as_document(report: CompareReport) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from edgeblend.report.figures import decibels, decimals, signed
 from edgeblend.report.page import CHART_STYLE, document
 
 if TYPE_CHECKING:
-    from edgeblend.calibration.compare_report import ComparedCandidate, CompareReport
+    from edgeblend.calibration.evaluation.compare_report import ComparedCandidate, CompareReport
 
 _WORST_CLASSES, _BEST_CLASSES = 15, 5
 """How many are shown of each where there are more than both."""

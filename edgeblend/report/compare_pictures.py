@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.calibration.coco import read_picture
-from edgeblend.calibration.coco_file import listed
+from edgeblend.calibration.data.coco import read_picture
+from edgeblend.calibration.data.coco_file import listed
 from edgeblend.draw.overlay import draw
 from edgeblend.report.figures import counted
 from edgeblend.results import Instances
 
 if TYPE_CHECKING:
-    from edgeblend.calibration.comparison import Disagreement
+    from edgeblend.calibration.evaluation.comparison import Disagreement
 
 AGREEING_IOU = 0.9
 """Matched objects whose masks overlap at least so much are not drawn, so that the others can be seen."""

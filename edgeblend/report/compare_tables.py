@@ -6,12 +6,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from edgeblend.calibration.compare_report import ap_change
+from edgeblend.calibration.evaluation.compare_report import ap_change
 from edgeblend.report.figures import MISSING, decibels, decimals, signed
 from edgeblend.terminal.printing import human_bytes
 
 if TYPE_CHECKING:
-    from edgeblend.calibration.compare_report import BundleFigures, ComparedCandidate, CompareReport
+    from edgeblend.calibration.evaluation.compare_report import (
+        BundleFigures,
+        ComparedCandidate,
+        CompareReport,
+    )
 
 Kind = Literal["box", "mask", "boundary"]
 KINDS: tuple[Kind, ...] = ("box", "mask", "boundary")

@@ -19,7 +19,7 @@ from edgeblend.report.figures import counted
 from edgeblend.terminal.printing import aligned
 
 if TYPE_CHECKING:
-    from edgeblend.calibration.compare_report import CompareReport
+    from edgeblend.calibration.evaluation.compare_report import CompareReport
 
 
 def terminal_lines(report: CompareReport) -> list[str]:

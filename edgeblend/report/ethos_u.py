@@ -9,7 +9,7 @@ from edgeblend.report.figures import MISSING, counted
 from edgeblend.terminal.printing import aligned, human_bytes
 
 if TYPE_CHECKING:
-    from edgeblend.converters.vela_report import EthosUReport, GraphReport, OperatorReport
+    from edgeblend.converters.ethos_u.vela_report import EthosUReport, GraphReport, OperatorReport
 
 _HEAD = ("", "operators", "on the NPU", "MACs", "on the NPU", "estimated", "SRAM", "elsewhere")
 

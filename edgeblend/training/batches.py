@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from edgeblend.calibration.coco import CocoImage
+from edgeblend.calibration.data.coco import CocoImage
 from edgeblend.errors import EdgeBlendError
 from edgeblend.model.blendmask import SIZE_DIVISOR
-from edgeblend.model.config_schema import ModelConfig
-from edgeblend.model.targets import GroundTruth
+from edgeblend.model.config_files.schema import ModelConfig
+from edgeblend.model.losses.targets import GroundTruth
 from edgeblend.training.examples import SEMANTIC_STRIDE, ResizeRule, TrainingExample, make_example
 from edgeblend.training.interruption import ASKING_TO_END
 from edgeblend.training.options import Augmentation, TrainingOptions

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgeblend.calibration.accuracy import Accuracy, AveragePrecision, measure_segmenter
-from edgeblend.calibration.coco import CocoDataset
+from edgeblend.calibration.data.coco import CocoDataset
+from edgeblend.calibration.evaluation.accuracy import Accuracy, AveragePrecision, measure_segmenter
 from edgeblend.converters.reference import torch_segmenter
 from edgeblend.model.blendmask import build_network
-from edgeblend.model.config_schema import ModelConfig
+from edgeblend.model.config_files.schema import ModelConfig
 
 _NUMBERS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.calibration.coco import CocoImage, CocoObject, read_picture
+from edgeblend.calibration.data.coco import CocoImage, CocoObject, read_picture
 from edgeblend.runtime.resize import resize_antialiased
 from edgeblend.training.options import Augmentation
 

@@ -28,8 +28,8 @@ from edgeblend.errors import CheckpointError, InputError, OutputError
 from edgeblend.files import paths
 from edgeblend.files.junk import is_junk
 from edgeblend.files.staging import look_at, remove_leftovers, write_whole
-from edgeblend.model.config_file import Setting
-from edgeblend.model.config_keys import KEYS
+from edgeblend.model.config_files.keys import KEYS
+from edgeblend.model.config_files.read import Setting
 
 MODEL, CONFIG, CLASSES, LOG, LAST = "model.safetensors", "config.yaml", "classes.txt", "log.jsonl", "last.pt"
 

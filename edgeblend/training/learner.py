@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from edgeblend.errors import TrainingError
-from edgeblend.model.criterion import TrainingNetwork
-from edgeblend.model.pretrained import load_training_state, training_state
+from edgeblend.model.checkpoints.pretrained import load_training_state, training_state
+from edgeblend.model.losses.criterion import TrainingNetwork
 from edgeblend.training.average import MovingAverage
 from edgeblend.training.batches import Batch
 from edgeblend.training.optimizer import build_optimizer, rate_share, set_rates

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from edgeblend.model.criterion import TrainingNetwork
+from edgeblend.model.losses.criterion import TrainingNetwork
 from edgeblend.training.options import TrainingOptions
 
 FINAL_SHARE = 0.01

@@ -13,12 +13,12 @@ import torch
 from tqdm import tqdm
 
 from edgeblend.arguments import check_path
-from edgeblend.calibration.accuracy import Accuracy
-from edgeblend.calibration.coco import CocoDataset
+from edgeblend.calibration.data.coco import CocoDataset
+from edgeblend.calibration.evaluation.accuracy import Accuracy
 from edgeblend.errors import TrainingError
 from edgeblend.model.blendmask import build_network
-from edgeblend.model.criterion import TrainingNetwork
-from edgeblend.model.pretrained import load_imagenet, start_from
+from edgeblend.model.checkpoints.pretrained import load_imagenet, start_from
+from edgeblend.model.losses.criterion import TrainingNetwork
 from edgeblend.training import files
 from edgeblend.training.batches import Batches
 from edgeblend.training.evaluation import accuracy_to_record, evaluate, record_to_accuracy
@@ -69,7 +69,7 @@ def train(
     A run that is resumed learns what it would have learnt without the interruption.
 
     Args:
-        dataset: annotations in COCO's format, or what :func:`~edgeblend.calibration.coco.read_coco` returned.
+        dataset: annotations in COCO's format, or what :func:`.data.coco.read_coco` returned.
         out: a folder to make; see :mod:`edgeblend.training.files`.
         config: a known name or a YAML file; its number of classes is replaced by the data set's.
         validation: annotations to evaluate on, with the same category names; None: nothing is evaluated, and

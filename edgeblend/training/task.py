@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from edgeblend.calibration.coco import CocoDataset, read_coco
-from edgeblend.calibration.coco_segmentation import coco_tools
+from edgeblend.calibration.data.coco import CocoDataset, read_coco
+from edgeblend.calibration.data.coco_segmentation import coco_tools
 from edgeblend.errors import CheckpointError, ConfigError, InputError, TrainingError
 from edgeblend.model.config import load_config, named_settings
-from edgeblend.model.config_file import Setting
-from edgeblend.model.config_schema import ModelConfig
+from edgeblend.model.config_files.read import Setting
+from edgeblend.model.config_files.schema import ModelConfig
 from edgeblend.training.devices import choose_device, choose_precision
 from edgeblend.training.files import check_classes
 from edgeblend.training.options import TrainingOptions, check_training_options

@@ -10,7 +10,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from edgeblend.model.checkpoint import read_checkpoint
+from edgeblend.model.checkpoints.read import read_checkpoint
 from edgeblend.training.files import CLASSES, CONFIG, LOG, MODEL, write_model
 
 _SHIPPED = Path(__file__).parent / "data"

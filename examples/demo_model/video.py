@@ -112,7 +112,7 @@ def write_video(out: Path, library: ObjectLibrary, photograph: NDArray[np.uint8]
 def extract_frames(video: Path, annotations: Path, folder: Path) -> list[Path]:
     """Save the annotated frames of a video under the names that its annotations give them.
 
-    Then ``edgeblend.calibration.coco.read_coco(annotations, folder)`` reads them like any pictures.
+    Then ``edgeblend.calibration.data.coco.read_coco(annotations, folder)`` reads them like any pictures.
 
     Returns:
         The files written, by rising frame.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeblend.calibration.bench_report import (
+from edgeblend.calibration.bench.report import (
     STAGES,
     BenchedBundle,
     BenchReport,
@@ -17,8 +17,8 @@ from edgeblend.calibration.bench_report import (
     Streaming,
     Times,
 )
-from edgeblend.calibration.fresh_start import FreshStart
-from edgeblend.calibration.machine import Machine
+from edgeblend.calibration.measuring.fresh_start import FreshStart
+from edgeblend.calibration.measuring.machine import Machine
 from edgeblend.report.bench_document import as_document
 from edgeblend.report.bench_page import page
 from edgeblend.report.bench_text import explanations, facts, terminal_lines
@@ -65,7 +65,9 @@ def report(*bundles, **changes):
 def quick(monkeypatch):
     """Without the processes that starts are measured in."""
     start = FreshStart(1.0, 1.5, 12_300_000)
-    monkeypatch.setattr("edgeblend.calibration.bench.measure_fresh_start", lambda *args, **options: start)
+    monkeypatch.setattr(
+        "edgeblend.calibration.bench.bench.measure_fresh_start", lambda *args, **options: start
+    )
 
 
 @pytest.fixture
@@ -297,7 +299,7 @@ def test_wrong_options(more, code, words, argv, refused, monkeypatch):
     def fail(*args, **options):
         raise AssertionError("work has begun")
 
-    monkeypatch.setattr("edgeblend.calibration.bench.measure_fresh_start", fail)
+    monkeypatch.setattr("edgeblend.calibration.bench.bench.measure_fresh_start", fail)
     refused([*argv, *more], code, words)
 
 

@@ -50,7 +50,8 @@ def made(bundles, labels, tmp_path_factory) -> Path:
 def quick(monkeypatch):
     """Without the processes that memory is measured in."""
     monkeypatch.setattr(
-        "edgeblend.calibration.compare.measure_peak_memory", lambda bundle, pictures, **options: 12_300_000
+        "edgeblend.calibration.evaluation.compare.measure_peak_memory",
+        lambda bundle, pictures, **options: 12_300_000,
     )
 
 

@@ -247,8 +247,8 @@ def test_an_output_under_a_file(model, refused):
 @pytest.fixture
 def exported(monkeypatch, bundle):
     """Make exporting quick: graphs come from the finished bundle. Returns what it stands in for."""
-    from edgeblend.converters import openvino
     from edgeblend.converters.exported import ExportedGraph
+    from edgeblend.converters.openvino import export as openvino
 
     genuine = openvino.export_graph
 
@@ -282,7 +282,7 @@ def test_an_interruption_keeps_what_was_to_be_replaced(exported, monkeypatch, pl
 
 def test_one_changed_weight_is_refused(exported, monkeypatch, model, refused):
     """The negative control of verification: an export that is not quite the network."""
-    from edgeblend.converters import openvino
+    from edgeblend.converters.openvino import export as openvino
 
     copied = openvino.export_graph
 

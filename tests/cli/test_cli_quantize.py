@@ -17,7 +17,7 @@ pytest.importorskip("nncf")
 import msgspec  # noqa: E402 - as above
 from small_bundle import frames  # noqa: E402
 
-LONG_WORK = "edgeblend.converters.quantize.nncf._run_pipeline"
+LONG_WORK = "edgeblend.converters.openvino.toolkit._run_pipeline"
 
 
 @pytest.fixture

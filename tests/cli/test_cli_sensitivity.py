@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeblend.calibration.sqnr import OutputSqnr
+from edgeblend.calibration.evaluation.sqnr import OutputSqnr
 
 pytest.importorskip("openvino")
 pytest.importorskip("nncf")
@@ -188,6 +188,6 @@ def test_bundles_that_are_refused(argv, small_int8, refused, monkeypatch):
     def fail(*args, **options):
         raise AssertionError("frames are chosen")
 
-    monkeypatch.setattr("edgeblend.calibration.sampling.sample_frames", fail)
+    monkeypatch.setattr("edgeblend.calibration.sampling.sample.sample_frames", fail)
     refused(["sensitivity", "nowhere", *argv[2:]], 6, "nowhere: no such bundle")
     refused(["sensitivity", small_int8.path, *argv[2:]], 3, "is quantized already")

@@ -11,7 +11,7 @@ import pytest
 from faults import FAULTS, interrupted, no_permission, no_space, watch
 
 from edgeblend import errors
-from edgeblend.calibration import compare as comparing
+from edgeblend.calibration.evaluation import compare as comparing
 from edgeblend.cli import main
 
 OLD = b"an earlier report"

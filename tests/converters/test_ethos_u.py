@@ -19,11 +19,11 @@ from bundle_factory import HEAD_ROLES, make_manifest, make_quantization, tensor
 from tflite_factory import write_two_convs
 
 from edgeblend.bundle import Bundle, describe_file, stage_bundle
-from edgeblend.converters import vela
-from edgeblend.converters.ethos_u import convert_for_ethos_u
-from edgeblend.converters.tflite_operators import read_tflite
-from edgeblend.converters.vela import VelaOptions, accelerators, compile_tflite
-from edgeblend.converters.vela_report import graph_report
+from edgeblend.converters.ethos_u import vela
+from edgeblend.converters.ethos_u.convert import convert_for_ethos_u
+from edgeblend.converters.ethos_u.vela import VelaOptions, accelerators, compile_tflite
+from edgeblend.converters.ethos_u.vela_report import graph_report
+from edgeblend.converters.tflite.operators import read_tflite
 from edgeblend.errors import ConversionError, InputError, OutputError
 from edgeblend.manifest import (
     MANIFEST_NAME,

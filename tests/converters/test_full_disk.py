@@ -11,8 +11,8 @@ import safetensors.numpy
 from small_bundle import GraphBuilder
 
 from edgeblend.bundle import stage_bundle
-from edgeblend.converters.onnx import write_model
-from edgeblend.converters.quantize import nncf
+from edgeblend.converters.onnx.export import write_model
+from edgeblend.converters.openvino import toolkit as nncf
 from edgeblend.errors import ConversionError, OutputError
 from edgeblend.manifest import GraphSpec
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from golden import decided_mask_iou, golden_masks, load_golden, match_golden
 
-from edgeblend.calibration.agreement import match_instances
+from edgeblend.calibration.evaluation.agreement import match_instances
 from edgeblend.converters.reference import torch_segmenter
 from edgeblend.model.blendmask import build_network
-from edgeblend.model.checkpoint import load_weights, read_checkpoint
+from edgeblend.model.checkpoints.read import load_weights, read_checkpoint
 from edgeblend.model.config import load_config
 from edgeblend.runtime.segmenter import Segmenter
 

@@ -12,7 +12,7 @@ from golden import CONFIGS, decided_mask_iou, golden_masks, load_golden, match_g
 
 from edgeblend.converters.reference import torch_segmenter
 from edgeblend.model.blendmask import BlendMask, build_network
-from edgeblend.model.checkpoint import load_weights, read_checkpoint
+from edgeblend.model.checkpoints.read import load_weights, read_checkpoint
 from edgeblend.model.config import load_config, panoptic_spec
 from edgeblend.runtime.panoptic import combine_panoptic
 

@@ -14,7 +14,7 @@ import openvino as ov
 import openvino.opset15 as ops
 
 from edgeblend.bundle import Bundle
-from edgeblend.converters.npu_lint import LintFinding, lint_for_npu, lint_model
+from edgeblend.converters.openvino.npu_lint import LintFinding, lint_for_npu, lint_model
 from edgeblend.errors import BundleError, InputError
 
 

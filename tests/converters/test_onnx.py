@@ -14,12 +14,12 @@ ort = pytest.importorskip("onnxruntime")
 
 from onnx_graphs import operators  # noqa: E402 - as above
 
-from edgeblend.converters.onnx import OPSET, export_graph, tool_versions, write_model  # noqa: E402
+from edgeblend.converters.onnx.export import OPSET, export_graph, tool_versions, write_model  # noqa: E402
 from edgeblend.converters.split import SplitGraph  # noqa: E402
 from edgeblend.errors import ConversionError  # noqa: E402
 from edgeblend.manifest import TensorSpec  # noqa: E402
+from edgeblend.model.backbones.deform_conv import ModulatedDeformConv2d  # noqa: E402
 from edgeblend.model.blendmask import BlendMask  # noqa: E402
-from edgeblend.model.deform_conv import ModulatedDeformConv2d  # noqa: E402
 
 IMAGE = TensorSpec(role="image", level=None, name="image", layout="NHWC", dtype="uint8")
 LOGITS, BOXES = (

@@ -16,21 +16,21 @@ from tiny_model import CLASS_NAMES
 
 import edgeblend
 from edgeblend import AccuracyError, Bundle, ConversionError, EngineError, InputError, OutputError, Recipe
-from edgeblend.calibration.recording import run_graphs
-from edgeblend.calibration.sampling import sample_frames
-from edgeblend.calibration.sqnr import SqnrTally
+from edgeblend.calibration.evaluation.recording import run_graphs
+from edgeblend.calibration.evaluation.sqnr import SqnrTally
+from edgeblend.calibration.sampling.sample import sample_frames
 from edgeblend.runtime.sessions import open_sessions
 
 pytest.importorskip("nncf")
 
 from small_bundle import BASIS_LAYERS, DETECTOR_LAYERS, frames, write_small_bundle  # noqa: E402 - as above
 
-from edgeblend.converters.quantize import nncf as toolkit  # noqa: E402
+from edgeblend.converters.openvino import toolkit  # noqa: E402
 from edgeblend.runtime.backends.openvino import compile_model, layer_precisions  # noqa: E402
 
 QUICK = Recipe(name="quick", bias_correction="none")
 BASIS_ALONE = Recipe(name="basis", bias_correction="none", detector="fp32")
-LONG_WORK = "edgeblend.converters.quantize.nncf._run_pipeline"
+LONG_WORK = "edgeblend.converters.openvino.toolkit._run_pipeline"
 
 
 def quick(**changes):
@@ -631,12 +631,12 @@ def test_no_layer_would_be_left_in_int8(small_bundle, tmp_path):
 @pytest.mark.parametrize(
     ("where", "error"),
     [
-        ("edgeblend.converters.quantize.nncf.quantize_model", KeyboardInterrupt),
-        ("edgeblend.converters.quantize.nncf.save_model", KeyboardInterrupt),
+        ("edgeblend.converters.openvino.toolkit.quantize_model", KeyboardInterrupt),
+        ("edgeblend.converters.openvino.toolkit.save_model", KeyboardInterrupt),
         ("edgeblend.converters.quantize.quantize.measure_agreement", KeyboardInterrupt),
         ("edgeblend.converters.quantize.quantize.encode_manifest", KeyboardInterrupt),
-        ("edgeblend.converters.quantize.nncf.quantize_model", ConversionError("no")),
-        ("edgeblend.converters.quantize.nncf.quantize_model", MemoryError),
+        ("edgeblend.converters.openvino.toolkit.quantize_model", ConversionError("no")),
+        ("edgeblend.converters.openvino.toolkit.quantize_model", MemoryError),
     ],
 )
 def test_nothing_is_left_behind(where, error, small_bundle, tmp_path, monkeypatch):

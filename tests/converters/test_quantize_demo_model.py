@@ -10,8 +10,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import edgeblend
-from edgeblend.calibration.compare_report import CompareReport
-from edgeblend.calibration.sampling import sample_frames
+from edgeblend.calibration.evaluation.compare_report import CompareReport
+from edgeblend.calibration.sampling.sample import sample_frames
 
 DATA = Path(str(files("edgeblend.demo_data")))
 STEM = "backbone.bottom_up.stem.weight"

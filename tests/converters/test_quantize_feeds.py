@@ -4,7 +4,7 @@ import pytest
 from bundle_factory import tensor, write_tiny_bundle
 
 from edgeblend.bundle import Bundle
-from edgeblend.calibration.frames import Frame
+from edgeblend.calibration.data.frames import Frame
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.converters.quantize.feeds import BasisFeed, DetectorFeed
 from edgeblend.runtime.preprocess import preprocess

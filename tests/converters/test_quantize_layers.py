@@ -6,7 +6,7 @@ ov = pytest.importorskip("openvino")
 
 import openvino.opset15 as ops  # noqa: E402 - as above
 
-from edgeblend.converters.quantize.layers import (  # noqa: E402
+from edgeblend.converters.openvino.layers import (  # noqa: E402
     float_layers,
     layer_name,
     layers_in_int8,

@@ -4,8 +4,8 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
-from edgeblend.calibration.agreement_totals import AgreementTotals, compare_instances, totals_of
-from edgeblend.calibration.sampling import sample_frames
+from edgeblend.calibration.evaluation.agreement_totals import AgreementTotals, compare_instances, totals_of
+from edgeblend.calibration.sampling.sample import sample_frames
 from edgeblend.converters.opened import OpenGraph, open_graphs
 from edgeblend.converters.quantize.measure import bare_segmenter, measure_agreement
 from edgeblend.errors import ConversionError

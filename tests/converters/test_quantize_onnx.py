@@ -16,10 +16,10 @@ pytest.importorskip("nncf")
 
 from onnx_graphs import GraphBuilder, operators, run, tower  # noqa: E402 - as above
 
-from edgeblend.converters.onnx import write_model  # noqa: E402
-from edgeblend.converters.quantize import onnx_qdq as toolkit  # noqa: E402
-from edgeblend.converters.quantize.onnx_biases import store_biases  # noqa: E402
-from edgeblend.converters.quantize.onnx_fusing import with_ends, without_ends  # noqa: E402
+from edgeblend.converters.onnx import toolkit  # noqa: E402
+from edgeblend.converters.onnx.biases import store_biases  # noqa: E402
+from edgeblend.converters.onnx.export import write_model  # noqa: E402
+from edgeblend.converters.onnx.fusing import with_ends, without_ends  # noqa: E402
 from edgeblend.converters.quantize.recipe_files import load_recipe, recipe_names  # noqa: E402
 from edgeblend.errors import ConversionError, EngineError  # noqa: E402
 from edgeblend.manifest import GraphSpec  # noqa: E402

@@ -13,7 +13,7 @@ pytest.importorskip("nncf")
 
 from onnx_graphs import GraphBuilder  # noqa: E402 - as above
 
-from edgeblend.converters.quantize import onnx_qdq as toolkit  # noqa: E402
+from edgeblend.converters.onnx import toolkit  # noqa: E402
 from edgeblend.errors import ConversionError  # noqa: E402
 from edgeblend.recipe import Recipe  # noqa: E402
 from edgeblend.runtime.backends.onnxruntime import model_session  # noqa: E402

@@ -8,8 +8,8 @@ onnx = pytest.importorskip("onnx")
 
 from onnx_graphs import GraphBuilder, operators, run  # noqa: E402 - as above
 
-from edgeblend.converters.quantize.onnx_index import index_of, remove_unused  # noqa: E402
-from edgeblend.converters.quantize.onnx_layers import (  # noqa: E402
+from edgeblend.converters.onnx.index import index_of, remove_unused  # noqa: E402
+from edgeblend.converters.onnx.layers import (  # noqa: E402
     float_layers,
     last_layers,
     layer_name,

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeblend.calibration.accuracy import measure_accuracy
-from edgeblend.calibration.coco import CocoDataset, CocoImage, CocoObject
-from edgeblend.calibration.frames import Frame
+from edgeblend.calibration.data.coco import CocoDataset, CocoImage, CocoObject
+from edgeblend.calibration.data.frames import Frame
+from edgeblend.calibration.evaluation.accuracy import measure_accuracy
 from edgeblend.converters.quantize import search as searching
 from edgeblend.converters.quantize.search import (
     LabelledPictures,

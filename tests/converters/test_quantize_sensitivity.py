@@ -14,7 +14,7 @@ pytest.importorskip("nncf")
 
 from small_bundle import BASIS_LAYERS, DETECTOR_LAYERS, frames  # noqa: E402 - as above
 
-from edgeblend.converters.quantize import nncf as toolkit  # noqa: E402
+from edgeblend.converters.openvino import toolkit  # noqa: E402
 from edgeblend.runtime.backends.openvino import OpenVinoSession, compile_model  # noqa: E402
 from edgeblend.runtime.preprocess import preprocess  # noqa: E402
 

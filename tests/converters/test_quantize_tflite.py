@@ -20,16 +20,16 @@ from small_tflite import (
     small_detector,
 )
 
-from edgeblend.converters.quantize import ai_edge
-from edgeblend.converters.quantize.tflite_ranges import ESTIMATORS, TensorStatistics, measure_statistics
-from edgeblend.converters.quantize.tflite_weights import correct_biases, weight_limits
-from edgeblend.converters.tflite_file import (
+from edgeblend.converters.tflite import toolkit as ai_edge
+from edgeblend.converters.tflite.model_file import (
     constant,
     operators,
     read_file,
     tensor_index,
     with_what_is_between,
 )
+from edgeblend.converters.tflite.ranges import ESTIMATORS, TensorStatistics, measure_statistics
+from edgeblend.converters.tflite.weights import correct_biases, weight_limits
 from edgeblend.errors import ConversionError, InputError
 from edgeblend.manifest import TensorQuantization
 from edgeblend.recipe import Recipe

@@ -13,11 +13,11 @@ pytest.importorskip("ai_edge_quantizer")
 from small_tflite import GraphWriter, small_basis
 from tiny_model import TINY_YAML
 
-from edgeblend.converters import tflite
 from edgeblend.converters.exported import ExportedGraph
-from edgeblend.converters.quantize import ai_edge
 from edgeblend.converters.split import input_shapes, split_network
-from edgeblend.converters.tflite_file import (
+from edgeblend.converters.tflite import export as tflite
+from edgeblend.converters.tflite import toolkit as ai_edge
+from edgeblend.converters.tflite.model_file import (
     constant,
     is_integer,
     layer_name,
@@ -28,15 +28,15 @@ from edgeblend.converters.tflite_file import (
     tensor_name,
     to_bytes,
 )
-from edgeblend.converters.tflite_modules import ChannelsLast, _GroupNorm, _Upsample, layer_weights
-from edgeblend.converters.tflite_precision import round_weights
+from edgeblend.converters.tflite.modules import ChannelsLast, _GroupNorm, _Upsample, layer_weights
+from edgeblend.converters.tflite.precision import round_weights
 from edgeblend.converters.verify import relative_error
 from edgeblend.errors import ConversionError
 from edgeblend.model.blendmask import build_network
+from edgeblend.model.checkpoints.stand_in import synthetic_state_dict
 from edgeblend.model.config import load_config
 from edgeblend.model.fold import fold_batch_norms
 from edgeblend.model.layers import GroupNorm
-from edgeblend.model.stand_in import synthetic_state_dict
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.tflite import model_session
 

@@ -11,7 +11,7 @@ pytest.importorskip("ai_edge_litert")
 import numpy as np
 from tflite_factory import FLOAT32, INT32, GraphWriter, write_two_convs
 
-from edgeblend.converters.tflite_operators import TfliteTensor, read_tflite
+from edgeblend.converters.tflite.operators import TfliteTensor, read_tflite
 from edgeblend.errors import InputError
 
 

@@ -15,7 +15,7 @@ from edgeblend.converters.verify import TOLERANCES, _refuse_beyond, relative_err
 from edgeblend.errors import ConversionError
 from edgeblend.manifest import TensorError
 from edgeblend.model.blendmask import build_network
-from edgeblend.model.checkpoint import load_weights, read_checkpoint
+from edgeblend.model.checkpoints.read import load_weights, read_checkpoint
 from edgeblend.model.config import load_config
 from edgeblend.runtime.attention import AttentionLayer
 

@@ -3,7 +3,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgeblend.calibration.coco import read_coco
+from edgeblend.calibration.data.coco import read_coco
 from edgeblend.demo.candidates import Candidate
 from edgeblend.demo.comparison import compare
 from edgeblend.errors import EngineError

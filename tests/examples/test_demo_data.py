@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeblend.calibration.coco import read_coco, read_picture
+from edgeblend.calibration.data.coco import read_coco, read_picture
 from edgeblend.class_list import ClassList, read_class_list
 from edgeblend.masks import rle
 

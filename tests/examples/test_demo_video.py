@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeblend.calibration.coco import read_coco, read_picture
+from edgeblend.calibration.data.coco import read_coco, read_picture
 from edgeblend.errors import InputError
 from edgeblend.masks import rle
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeblend.calibration.coco import read_coco
+from edgeblend.calibration.data.coco import read_coco
 from edgeblend.converters.quantize.recipe_files import load_recipe
 from edgeblend.errors import BundleError, EdgeBlendError, InputError, OutputError
 from edgeblend.files.replaceable import check_folder

@@ -8,7 +8,7 @@ import numpy as np
 
 import edgeblend
 from edgeblend.bundle import Bundle
-from edgeblend.calibration.agreement import match_instances
+from edgeblend.calibration.evaluation.agreement import match_instances
 from edgeblend.results import Instances
 
 

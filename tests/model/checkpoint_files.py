@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from edgeblend.model.checkpoint import Checkpoint, read_checkpoint
+from edgeblend.model.checkpoints.read import Checkpoint, read_checkpoint
 
 NAMES = ("backbone.a.weight", "proposal_generator.b.weight", "basis_module.c.bias", "top_layer.weight")
 """One of each root that every BlendMask has."""

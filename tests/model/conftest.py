@@ -61,7 +61,7 @@ def golden_state(golden) -> Callable[[str], dict[str, torch.Tensor]]:
 
 @pytest.fixture(scope="session")
 def golden_network(golden_state) -> Callable[[str], BlendMask]:
-    from edgeblend.model.checkpoint import load_weights
+    from edgeblend.model.checkpoints.read import load_weights
 
     @cache
     def network(config: str) -> BlendMask:

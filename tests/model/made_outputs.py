@@ -7,9 +7,9 @@ from tiny_training import CLASSES, tiny_config
 from torch import nn
 
 from edgeblend.model.blendmask import build_network
-from edgeblend.model.criterion import TrainingNetwork
 from edgeblend.model.fcos import HeadOutput
-from edgeblend.model.targets import BACKGROUND, assign_targets, head_locations
+from edgeblend.model.losses.criterion import TrainingNetwork
+from edgeblend.model.losses.targets import BACKGROUND, assign_targets, head_locations
 
 GRIDS = ((8, 8), (4, 4), (2, 2))
 """Of a picture of 64 x 64 pixels at strides 8, 16 and 32."""

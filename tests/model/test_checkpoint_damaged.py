@@ -14,7 +14,7 @@ import torch
 from checkpoint_files import weights
 
 from edgeblend.errors import CheckpointError
-from edgeblend.model.checkpoint import read_checkpoint
+from edgeblend.model.checkpoints.read import read_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

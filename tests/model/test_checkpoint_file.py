@@ -15,8 +15,8 @@ import torch
 from checkpoint_files import follow, values, weights
 
 from edgeblend.errors import CheckpointError
-from edgeblend.model import checkpoint_file
-from edgeblend.model.checkpoint import checkpoint_digest, read_checkpoint
+from edgeblend.model.checkpoints import file as checkpoint_file
+from edgeblend.model.checkpoints.read import checkpoint_digest, read_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol", "ignore:`torch.jit")
 

@@ -10,7 +10,7 @@ import torch
 from tiny_model import TINY_YAML
 
 from edgeblend.model.blendmask import build_network, expected_shapes
-from edgeblend.model.checkpoint import CheckpointMismatchError, load_weights, read_checkpoint
+from edgeblend.model.checkpoints.read import CheckpointMismatchError, load_weights, read_checkpoint
 from edgeblend.model.config import load_config
 
 State = dict[str, torch.Tensor]
@@ -134,7 +134,7 @@ def test_a_prefixed_file_goes_into_the_network(tmp_path, network, state, prefix)
 def test_shapes_of_networks_are_found_without_torch_s_compiler():
     # Its import takes seconds, and leaves a folder among the temporary files.
     code = (
-        "import sys; from edgeblend.model.checkpoint_fit import matching_configs;"
+        "import sys; from edgeblend.model.checkpoints.fit import matching_configs;"
         "matching_configs({}); assert 'torch' in sys.modules; print('torch._inductor' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,8 +7,8 @@ from checkpoint_files import NAMES, follow, values, weights
 
 from edgeblend.errors import CheckpointError
 from edgeblend.model.blendmask import expected_shapes
-from edgeblend.model.checkpoint import read_checkpoint
-from edgeblend.model.checkpoint_names import ROOTS, listed
+from edgeblend.model.checkpoints.names import ROOTS, listed
+from edgeblend.model.checkpoints.read import read_checkpoint
 from edgeblend.model.config import NAMED, load_config
 
 

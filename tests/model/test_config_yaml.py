@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tiny_model import TINY_YAML
 
 from edgeblend.errors import ConfigError
-from edgeblend.model import config_keys
 from edgeblend.model.config import load_config
-from edgeblend.model.config_file import read_settings
+from edgeblend.model.config_files import keys as config_keys
+from edgeblend.model.config_files.read import read_settings
 
 BOMB = "a: &a [x, x]\n" + "".join(
     f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)

@@ -9,8 +9,8 @@ from made_outputs import MadeOutputs
 from tiny_training import CLASSES, tiny_config, tiny_training, truth
 
 from edgeblend.model.blend import blend, roi_align
-from edgeblend.model.losses import box_losses, focal_loss, mask_losses
-from edgeblend.model.targets import BACKGROUND
+from edgeblend.model.losses.targets import BACKGROUND
+from edgeblend.model.losses.terms import box_losses, focal_loss, mask_losses
 
 NAMES = ["cls", "box", "centerness", "mask", "semantic"]
 LEFT, TOP = torch.zeros(2, 8, 8, dtype=torch.uint8)

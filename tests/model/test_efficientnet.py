@@ -9,14 +9,14 @@ from tiny_training import tiny_config
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from edgeblend.model.backbones.efficientnet import EfficientNetLite0, InvertedResidual, SameConv
 from edgeblend.model.blendmask import build_network, expected_shapes
-from edgeblend.model.checkpoint import load_weights, matching_configs
+from edgeblend.model.checkpoints.pretrained import load_efficientnet_lite0
+from edgeblend.model.checkpoints.read import load_weights, matching_configs
+from edgeblend.model.checkpoints.stand_in import synthetic_state_dict
 from edgeblend.model.config import load_config
-from edgeblend.model.criterion import TrainingNetwork
-from edgeblend.model.efficientnet import EfficientNetLite0, InvertedResidual, SameConv
 from edgeblend.model.fold import fold_batch_norms
-from edgeblend.model.pretrained import load_efficientnet_lite0
-from edgeblend.model.stand_in import synthetic_state_dict
+from edgeblend.model.losses.criterion import TrainingNetwork
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import torch
 from tiny_training import tiny_config
 from torch import nn
 
+from edgeblend.model.backbones.freeze import freeze_backbone
 from edgeblend.model.blendmask import build_network
 from edgeblend.model.config import load_config
-from edgeblend.model.freeze import freeze_backbone
 
 STAGES = {
     "R_50_3x": ["stem", "res2", "res3", "res4", "res5"],

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgeblend.model.losses import box_losses, focal_loss, mask_losses
-from edgeblend.model.targets import BACKGROUND
+from edgeblend.model.losses.targets import BACKGROUND
+from edgeblend.model.losses.terms import box_losses, focal_loss, mask_losses
 
 KINDS = ("giou", "iou", "linear_iou")
 LN3 = log(3.0)

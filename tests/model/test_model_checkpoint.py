@@ -14,7 +14,7 @@ import torch
 
 from edgeblend.errors import CheckpointError
 from edgeblend.model.blendmask import build_network
-from edgeblend.model.checkpoint import (
+from edgeblend.model.checkpoints.read import (
     CheckpointMismatchError,
     checkpoint_digest,
     load_weights,

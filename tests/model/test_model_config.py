@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from edgeblend.errors import ConfigError
-from edgeblend.model import config_keys
 from edgeblend.model.config import (
     NAMED,
     OWN,
@@ -17,7 +16,8 @@ from edgeblend.model.config import (
     named_settings,
     panoptic_spec,
 )
-from edgeblend.model.config_schema import DLAConfig, EfficientNetLiteConfig, ResNetConfig
+from edgeblend.model.config_files import keys as config_keys
+from edgeblend.model.config_files.schema import DLAConfig, EfficientNetLiteConfig, ResNetConfig
 from edgeblend.spec import BlendSpec, LevelSpec, PanopticSpec
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from edgeblend.model.deform_conv import ModulatedDeformConv2d
+from edgeblend.model.backbones.deform_conv import ModulatedDeformConv2d
 
 
 def bilinear(plane: torch.Tensor, y: float, x: float) -> float:

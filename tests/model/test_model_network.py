@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from edgeblend.model.backbones.dla import DLA34
+from edgeblend.model.backbones.resnet import Bottleneck, DeformBottleneck
 from edgeblend.model.blendmask import build_network, expected_shapes
 from edgeblend.model.config import load_config
-from edgeblend.model.dla import DLA34
 from edgeblend.model.fcos import FCOSHead
-from edgeblend.model.resnet import Bottleneck, DeformBottleneck
 
 
 @pytest.fixture(scope="module")

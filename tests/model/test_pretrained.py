@@ -13,19 +13,19 @@ from synthetic_weights import load_shapes
 from tiny_training import tiny_config, tiny_training
 
 from edgeblend.errors import CheckpointError
-from edgeblend.model.backbone import build_bottom_up
+from edgeblend.model.backbones.efficientnet import EfficientNetLite0
+from edgeblend.model.backbones.registry import build_bottom_up
 from edgeblend.model.blendmask import build_network
-from edgeblend.model.checkpoint import load_weights, read_checkpoint
-from edgeblend.model.config import PUBLISHED, load_config
-from edgeblend.model.criterion import TrainingNetwork
-from edgeblend.model.efficientnet import EfficientNetLite0
-from edgeblend.model.pretrained import (
+from edgeblend.model.checkpoints.pretrained import (
     load_efficientnet_lite0,
     load_imagenet,
     load_training_state,
     start_from,
     training_state,
 )
+from edgeblend.model.checkpoints.read import load_weights, read_checkpoint
+from edgeblend.model.config import PUBLISHED, load_config
+from edgeblend.model.losses.criterion import TrainingNetwork
 
 CLS_LOGITS = {f"proposal_generator.fcos_head.cls_logits.{name}" for name in ("weight", "bias")}
 LAST_OF_SEG_HEAD = {f"basis_module.seg_head.6.{name}" for name in ("weight", "bias")}

@@ -20,7 +20,7 @@ from edgeblend.model.config import (
     named_settings,
     panoptic_spec,
 )
-from edgeblend.model.config_schema import ModelConfig
+from edgeblend.model.config_files.schema import ModelConfig
 from edgeblend.training.files import write_config
 
 FACTS = Path(__file__).parents[1] / "data" / "config_keys.json"

@@ -4,8 +4,8 @@ import pytest
 from tiny_model import TINY_YAML
 
 from edgeblend.errors import OutputError
-from edgeblend.model.checkpoint import read_checkpoint
-from edgeblend.model.stand_in import write_stand_in_checkpoint
+from edgeblend.model.checkpoints.read import read_checkpoint
+from edgeblend.model.checkpoints.stand_in import write_stand_in_checkpoint
 
 
 def test_a_checkpoint_that_cannot_be_written(tmp_path):

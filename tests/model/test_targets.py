@@ -8,7 +8,13 @@ import torch
 from tiny_training import fcos_config, truth
 
 from edgeblend.model.config import decode_spec, load_config
-from edgeblend.model.targets import BACKGROUND, GroundTruth, assign_targets, centerness_of, head_locations
+from edgeblend.model.losses.targets import (
+    BACKGROUND,
+    GroundTruth,
+    assign_targets,
+    centerness_of,
+    head_locations,
+)
 from edgeblend.runtime.decode import LevelOutputs, decode
 
 ONE_LEVEL = fcos_config(8)

@@ -9,9 +9,9 @@ import torch
 
 from edgeblend.model.blendmask import build_network
 from edgeblend.model.config import load_config
-from edgeblend.model.config_schema import FCOSConfig, ModelConfig
-from edgeblend.model.criterion import TrainingNetwork
-from edgeblend.model.targets import GroundTruth
+from edgeblend.model.config_files.schema import FCOSConfig, ModelConfig
+from edgeblend.model.losses.criterion import TrainingNetwork
+from edgeblend.model.losses.targets import GroundTruth
 
 CLASSES = 3
 

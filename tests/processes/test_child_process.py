@@ -35,7 +35,7 @@ def test_a_module_of_the_current_folder_does_not_run(shadowed, cwd, tmp_path, mo
     folder.mkdir()
     (folder / f"{shadowed}.py").write_text("open('EXECUTED', 'w').close()\nraise SystemExit('ran')\n")
     monkeypatch.chdir(tmp_path if cwd else folder)
-    done = run_module("edgeblend.calibration.peak_memory", ["--help"], cwd=folder if cwd else None)
+    done = run_module("edgeblend.calibration.measuring.peak_memory", ["--help"], cwd=folder if cwd else None)
     assert (done.returncode, done.stdout[:6]) == (0, "usage:"), done.stderr
     assert not (folder / "EXECUTED").exists()
 

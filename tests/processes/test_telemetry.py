@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 MODULES = {
-    "openvino": ("edgeblend.runtime.backends.openvino", "edgeblend.converters.openvino"),
+    "openvino": ("edgeblend.runtime.backends.openvino", "edgeblend.converters.openvino.export"),
     "onnxruntime": ("edgeblend.runtime.backends.onnxruntime",),
-    "nncf": ("edgeblend.converters.quantize.nncf", "edgeblend.converters.quantize.onnx_qdq"),
+    "nncf": ("edgeblend.converters.openvino.toolkit", "edgeblend.converters.onnx.toolkit"),
     "ai_edge_litert": ("edgeblend.runtime.backends.tflite",),
 }
 """A package and the modules of ours that import it; nncf needs onnx for the second."""

@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeblend.calibration.agreement_totals import compare_instances
-from edgeblend.calibration.coco import CocoImage
-from edgeblend.calibration.comparison import Disagreement
+from edgeblend.calibration.data.coco import CocoImage
+from edgeblend.calibration.evaluation.agreement_totals import compare_instances
+from edgeblend.calibration.evaluation.comparison import Disagreement
 from edgeblend.draw.overlay import instance_colour
 from edgeblend.report.compare_pictures import DRAWN, draw_pair, list_differences
 from edgeblend.results import Instances

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("ethosu.vela")
 pytest.importorskip("ai_edge_litert")
 
-from edgeblend.converters.vela_report import EthosUReport, GraphReport, OperatorReport
+from edgeblend.converters.ethos_u.vela_report import EthosUReport, GraphReport, OperatorReport
 from edgeblend.report.ethos_u import ethos_u_figures, ethos_u_lines
 
 

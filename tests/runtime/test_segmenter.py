@@ -12,7 +12,7 @@ from edgeblend.bundle import Bundle
 from edgeblend.converters.reference import torch_segmenter
 from edgeblend.errors import BundleError, EngineError, InputError
 from edgeblend.model.blendmask import build_network
-from edgeblend.model.checkpoint import load_weights, read_checkpoint
+from edgeblend.model.checkpoints.read import load_weights, read_checkpoint
 from edgeblend.model.config import load_config
 from edgeblend.runtime.segmenter import Segmenter
 

@@ -18,8 +18,8 @@ from small_bundle import frames
 from small_tflite import CANVAS, float_spec, small_basis, small_detector, write_small_tflite
 
 from edgeblend.bundle import Bundle, stage_bundle
-from edgeblend.converters.quantize import ai_edge
-from edgeblend.converters.tflite_precision import round_weights
+from edgeblend.converters.tflite import toolkit as ai_edge
+from edgeblend.converters.tflite.precision import round_weights
 from edgeblend.errors import EngineError
 from edgeblend.manifest import MANIFEST_NAME, encode_manifest
 from edgeblend.recipe import Recipe

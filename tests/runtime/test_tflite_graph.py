@@ -16,7 +16,7 @@ pytest.importorskip("ai_edge_litert")
 from ai_edge_litert import schema_py_generated as schema
 from small_tflite import GraphWriter, small_basis, small_detector
 
-from edgeblend.converters.tflite_file import read_file, to_bytes
+from edgeblend.converters.tflite.model_file import read_file, to_bytes
 from edgeblend.errors import EngineError
 from edgeblend.runtime.backends import tflite
 from edgeblend.runtime.backends.tflite_graph import check_graph

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import pytest
 from coloured_shapes import write_lite, write_shapes
 
-from edgeblend.calibration.accuracy import Accuracy, AveragePrecision
+from edgeblend.calibration.evaluation.accuracy import Accuracy, AveragePrecision
 from edgeblend.training.options import TrainingOptions
 
 QUICK = TrainingOptions(

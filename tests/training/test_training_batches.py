@@ -7,7 +7,7 @@ import pytest
 import torch
 from coloured_shapes import write_lite, write_shapes
 
-from edgeblend.calibration.coco import read_coco
+from edgeblend.calibration.data.coco import read_coco
 from edgeblend.errors import InputError
 from edgeblend.model.config import load_config
 from edgeblend.training.batches import Batches, Collate, Examples, Pick, Picks

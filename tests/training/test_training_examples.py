@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from edgeblend.calibration.coco import CocoImage, CocoObject
+from edgeblend.calibration.data.coco import CocoImage, CocoObject
 from edgeblend.errors import InputError
-from edgeblend.model import criterion
 from edgeblend.model.blend import roi_align
+from edgeblend.model.losses import criterion
 from edgeblend.training.examples import SEMANTIC_STRIDE, ResizeRule, choose_view, make_example, sample_mask
 from edgeblend.training.options import Augmentation
 

@@ -8,7 +8,7 @@ from coloured_shapes import write_lite
 
 from edgeblend.model.blendmask import build_network
 from edgeblend.model.config import load_config
-from edgeblend.model.criterion import TrainingNetwork
+from edgeblend.model.losses.criterion import TrainingNetwork
 from edgeblend.training.average import MovingAverage
 from edgeblend.training.optimizer import build_optimizer, rate_share, set_rates
 from edgeblend.training.options import TrainingOptions

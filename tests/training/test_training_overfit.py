@@ -10,10 +10,10 @@ import torch
 from coloured_shapes import write_lite, write_shapes
 
 from edgeblend import Augmentation, TrainingOptions, train
-from edgeblend.calibration.coco import read_coco
+from edgeblend.calibration.data.coco import read_coco
 from edgeblend.model.blendmask import build_network
+from edgeblend.model.checkpoints.pretrained import load_imagenet
 from edgeblend.model.config import load_config
-from edgeblend.model.pretrained import load_imagenet
 from edgeblend.training.evaluation import evaluate
 
 PLAIN = Augmentation(flip=False, scales=(1.0, 1.0), brightness=0, contrast=0, saturation=0)

@@ -8,11 +8,11 @@ import torch
 from coloured_shapes import CLASS_NAMES, annotation, write_document, write_lite, write_shapes
 
 from edgeblend import train
-from edgeblend.calibration.coco import read_coco
+from edgeblend.calibration.data.coco import read_coco
 from edgeblend.class_list import ClassList, read_class_list
 from edgeblend.errors import CheckpointError, ConfigError, InputError, OutputError, TrainingError
 from edgeblend.model.blendmask import build_network
-from edgeblend.model.checkpoint import load_weights, read_checkpoint
+from edgeblend.model.checkpoints.read import load_weights, read_checkpoint
 from edgeblend.model.config import load_config
 from edgeblend.training import files
 from edgeblend.training.evaluation import accuracy_to_record, evaluate, record_to_accuracy

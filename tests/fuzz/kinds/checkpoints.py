@@ -11,7 +11,7 @@ from random import Random
 import torch
 
 from edgeblend.errors import CheckpointError
-from edgeblend.model.checkpoint import checkpoint_digest, read_checkpoint
+from edgeblend.model.checkpoints.read import checkpoint_digest, read_checkpoint
 
 from ..mutate_bytes import mutate_bytes
 from ..samples import files

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeblend.calibration.coco import CocoDataset, read_coco, read_picture
+from edgeblend.calibration.data.coco import CocoDataset, read_coco, read_picture
 from edgeblend.errors import InputError
 
 from ..mutate_text import as_json, mutate_json

@@ -16,7 +16,7 @@ from tiny_model import TINY_YAML
 from edgeblend.errors import CheckpointError
 from edgeblend.model.blendmask import BlendMask
 from edgeblend.model.config import load_config
-from edgeblend.model.criterion import TrainingNetwork
+from edgeblend.model.losses.criterion import TrainingNetwork
 from edgeblend.training.files import LAST, read_last, write_last
 from edgeblend.training.learner import Learner
 from edgeblend.training.options import TrainingOptions

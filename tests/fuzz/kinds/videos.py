@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 
-from edgeblend.calibration.frames import Frame, open_frames
+from edgeblend.calibration.data.frames import Frame, open_frames
 from edgeblend.errors import InputError
 
 from ..mutate_bytes import mutate_bytes

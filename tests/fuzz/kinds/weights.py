@@ -14,7 +14,7 @@ from torch import Tensor
 
 from edgeblend.errors import CheckpointError
 from edgeblend.model.blendmask import BlendMask
-from edgeblend.model.checkpoint import load_weights
+from edgeblend.model.checkpoints.read import load_weights
 from edgeblend.model.config import load_config
 
 from ..mutate_values import text_like

@@ -1,0 +1,1 @@
+"""Labelled sets and frames: files, folders, videos, and COCO files as tools write them."""

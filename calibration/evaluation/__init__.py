@@ -1,0 +1,1 @@
+"""How accurate bundles are, and how far their results agree."""

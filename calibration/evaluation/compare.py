@@ -1,0 +1,280 @@
+"""Candidates judged against a reference bundle: accuracy, agreement, noise, speed, size and memory."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeblend.arguments import check_whole
+from edgeblend.bundle import Bundle
+from edgeblend.calibration.data.category_notes import category_notes
+from edgeblend.calibration.data.coco import CocoDataset, CocoImage, read_picture
+from edgeblend.calibration.evaluation.accuracy import count_objects
+from edgeblend.calibration.evaluation.agreement_totals import JUDGED_SCORE
+from edgeblend.calibration.evaluation.compare_inputs import load_bundles, path_of, read_pictures, spread
+from edgeblend.calibration.evaluation.compare_report import (
+    BundleFigures,
+    ComparedCandidate,
+    ComparedReference,
+    CompareReport,
+    judged_drop,
+)
+from edgeblend.calibration.evaluation.comparison import (
+    Contender,
+    Failed,
+    Measured,
+    measure_side_by_side,
+    noting_failure,
+)
+from edgeblend.calibration.evaluation.recording import run_graphs
+from edgeblend.calibration.evaluation.sqnr import OutputSqnr, SqnrTally
+from edgeblend.calibration.measuring.machine import this_machine
+from edgeblend.calibration.measuring.peak_memory import measure_peak_memory
+from edgeblend.calibration.measuring.turns import counted
+from edgeblend.errors import BundleError, InputError
+from edgeblend.manifest import Part
+from edgeblend.runtime.backends.base import Precision, Session
+from edgeblend.runtime.segmenter import Segmenter
+from edgeblend.runtime.sessions import engine_options, open_sessions
+
+MAX_AP_DROP = 0.5
+"""AP points that a candidate may lose, where there are labels and nothing else is asked for."""
+MAX_DISAGREEMENT = 5.0
+"""That its agreement may be below 100, likewise without labels."""
+SQNR_FRAMES = 32
+_MEMORY_FRAMES = 3
+_CLEAR_OF_THRESHOLD = 0.05
+"""How far the judged score stays above the models' own threshold, at which detections come and go."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """Where and how every bundle runs."""
+
+    device: str
+    precision: Precision
+    threads: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A bundle on its engine."""
+
+    bundle: Bundle
+    sessions: Mapping[Part, Session]
+    segmenter: Segmenter
+
+
+def compare(
+    reference: str | Path | Bundle,
+    candidates: Sequence[str | Path | Bundle],
+    images: str | Path,
+    *,
+    annotations: str | Path | None = None,
+    max_drop: float | None = None,
+    device: str = "CPU",
+    precision: Precision = "f32",
+    threads: int | None = None,
+    limit: int | None = None,
+    disagreements: int = 6,
+    progress: bool = False,
+) -> CompareReport:
+    """Judge candidates against a reference, all in one run on the same pictures.
+
+    Args:
+        reference: the bundle that is right, usually float32.
+        candidates: bundles of the same classes. One that cannot be loaded or run is reported, and the others
+            go on.
+        images: a folder of pictures, or without annotations also a picture or a glob.
+        annotations: a COCO file of pictures in that folder, to measure AP with; None compares without labels.
+        max_drop: how much a candidate may lose: AP points with annotations (default 0.5), agreement below 100
+            without (default 5).
+        device: where the engine runs all of them.
+        precision: what graphs are computed in, as for :meth:`edgeblend.Segmenter.load`.
+        threads: CPU threads of each; None takes one per core.
+        limit: measure on so many pictures at most, spread evenly.
+        disagreements: how many pictures to keep for each candidate where it disagrees most.
+        progress: whether to show bars on stderr.
+
+    Raises:
+        BundleError: the reference is not whole, or a candidate is not there.
+        EngineError: the reference cannot be run.
+        InputError: candidates have other classes, annotations fit neither pictures nor classes, there are no
+            pictures or candidates, or an option's value is not valid.
+    """
+    engine_options(device=device, precision=precision, threads=threads)
+    check_whole("disagreements", disagreements, 0, sys.maxsize)
+    allowed = _allowed_drop(max_drop, labelled=annotations is not None)
+    engine = _Engine(device, precision, threads)
+    bundles = load_bundles(reference, candidates)
+    reference_name = next(iter(bundles))
+    pictures = read_pictures(images, annotations, _classes(bundles[reference_name]), limit=limit)
+    failures = {name: str(item) for name, item in bundles.items() if isinstance(item, BundleError)}
+    memory = _measure_memory(bundles, failures, pictures.images, engine, progress=progress)
+    with ExitStack() as stack:
+        opened = _open(bundles, failures, engine, stack)
+        judged_score = _judged_score(opened.values())
+        results = measure_side_by_side(
+            [Contender(name, item.segmenter) for name, item in opened.items()],
+            pictures.images,
+            labels=pictures.labels,
+            boundary=True,
+            judged_score=judged_score,
+            keep=disagreements,
+            progress=progress,
+        )
+        failures |= {result.name: result.reason for result in results if isinstance(result, Failed)}
+        frames = spread(pictures.images, SQNR_FRAMES)
+        sqnr = _measure_sqnr(opened, failures, frames, progress=progress)
+    measured = {result.name: result for result in results if isinstance(result, Measured)}
+    figures = {
+        name: _figures(opened[name], measured[name], memory[name]) for name in bundles if name not in failures
+    }
+    first = figures[reference_name]
+    return CompareReport(
+        reference=ComparedReference(reference_name, opened[reference_name].bundle.path, first),
+        candidates=tuple(
+            _failed(name, item, failures[name])
+            if name in failures
+            else _judge(item, first, figures[name], measured[name], sqnr[name], allowed)
+            for name, item in zip(list(bundles)[1:], map(path_of, candidates), strict=True)
+        ),
+        images=str(images),
+        annotations=None if annotations is None else str(annotations),
+        num_images=len(pictures.images),
+        num_objects=None if pictures.labels is None else count_objects(pictures.labels),
+        max_drop=allowed,
+        judged_score=judged_score,
+        sqnr_frames=len(frames),
+        machine=this_machine(),
+        notes=(*pictures.notes, *_category_notes(opened, pictures.labels)),
+    )
+
+
+def _allowed_drop(given: float | None, *, labelled: bool) -> float:
+    if given is None:
+        return MAX_AP_DROP if labelled else MAX_DISAGREEMENT
+    if not (given >= 0 and math.isfinite(given)):
+        raise InputError(f"expected a max_drop of at least 0, got {given}")
+    return given
+
+
+def _classes(bundle: Bundle | BundleError) -> tuple[str, ...]:
+    assert isinstance(bundle, Bundle)  # the reference's error was raised
+    return bundle.manifest.things
+
+
+def _category_notes(opened: Mapping[str, _Open], labels: CocoDataset | None) -> tuple[str, ...]:
+    if labels is None:
+        return ()
+    return category_notes({name: item.bundle for name, item in opened.items()}, labels)
+
+
+def _measure_memory(
+    bundles: Mapping[str, Bundle | BundleError],
+    failures: dict[str, str],
+    images: Sequence[CocoImage],
+    engine: _Engine,
+    *,
+    progress: bool,
+) -> dict[str, int | None]:
+    """Return peak memory by name. Comes first: a bundle that kills its process then does not end this one."""
+    paths = [image.path for image in spread(images, _MEMORY_FRAMES)]
+    whole = {name: item for name, item in bundles.items() if isinstance(item, Bundle)}
+    reference = next(iter(whole))
+    memory: dict[str, int | None] = {}
+    for name in counted(list(whole), "memory", unit="bundle", progress=progress):
+        with noting_failure(failures, name, fatal=name == reference):
+            memory[name] = measure_peak_memory(
+                whole[name].path,
+                paths,
+                device=engine.device,
+                precision=engine.precision,
+                threads=engine.threads,
+            )
+    return memory
+
+
+def _open(
+    bundles: Mapping[str, Bundle | BundleError], failures: dict[str, str], engine: _Engine, stack: ExitStack
+) -> dict[str, _Open]:
+    opened: dict[str, _Open] = {}
+    for name, bundle in bundles.items():
+        if isinstance(bundle, Bundle) and name not in failures:
+            with noting_failure(failures, name, fatal=not opened):
+                sessions = open_sessions(
+                    bundle, device=engine.device, precision=engine.precision, threads=engine.threads
+                )
+                segmenter = stack.enter_context(Segmenter.from_sessions(bundle, sessions))
+                opened[name] = _Open(bundle, sessions, segmenter)
+    return opened
+
+
+def _judged_score(opened: Iterable[_Open]) -> float:
+    thresholds = [item.segmenter.info.score_threshold for item in opened]
+    return max(JUDGED_SCORE, max(thresholds) + _CLEAR_OF_THRESHOLD)
+
+
+def _measure_sqnr(
+    opened: Mapping[str, _Open],
+    failures: dict[str, str],
+    images: Sequence[CocoImage],
+    *,
+    progress: bool,
+) -> dict[str, tuple[OutputSqnr, ...]]:
+    """Return every candidate's noise by name; apart from what is timed, since copying outputs takes time."""
+    reference, *others = opened
+    tallies = {name: SqnrTally() for name in others if name not in failures}
+    for image in counted(images, "noise", unit="picture", progress=progress):
+        picture = read_picture(image)
+        item = opened[reference]
+        expected = run_graphs(item.sessions, item.bundle.manifest, picture)
+        for name in [name for name in tallies if name not in failures]:
+            with noting_failure(failures, name):
+                candidate = opened[name]
+                actual = run_graphs(candidate.sessions, candidate.bundle.manifest, picture)
+                tallies[name].add(expected, actual)
+    return {name: tally.outputs() for name, tally in tallies.items()}
+
+
+def _figures(item: _Open, measured: Measured, memory: int | None) -> BundleFigures:
+    manifest = item.bundle.manifest
+    return BundleFigures(
+        bytes=sum(file.size for file in manifest.files),
+        weights={part: graph.precision for part, graph in manifest.graphs.items()},
+        sessions=item.segmenter.info.parts,
+        speed=measured.speed,
+        peak_memory=memory,
+        accuracy=measured.accuracy,
+    )
+
+
+def _judge(
+    path: Path,
+    reference: BundleFigures,
+    figures: BundleFigures,
+    measured: Measured,
+    sqnr: tuple[OutputSqnr, ...],
+    allowed: float,
+) -> ComparedCandidate:
+    assert measured.agreement is not None  # it is not the reference
+    drop = judged_drop(reference.accuracy, figures.accuracy, measured.agreement)
+    return ComparedCandidate(
+        name=measured.name,
+        path=path,
+        status="OK" if drop <= allowed else "DROP",
+        reason=None,
+        drop=drop,
+        figures=figures,
+        agreement=measured.agreement,
+        sqnr=sqnr,
+        disagreements=measured.disagreements,
+    )
+
+
+def _failed(name: str, path: Path, reason: str) -> ComparedCandidate:
+    return ComparedCandidate(name, path, "FAILED", reason, None, None, None, (), ())

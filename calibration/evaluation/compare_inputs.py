@@ -1,0 +1,162 @@
+"""What ``compare`` works on, checked before the long work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from edgeblend.bundle import Bundle
+from edgeblend.calibration.data.coco import CocoDataset, CocoImage, read_coco, read_picture
+from edgeblend.calibration.data.coco_file import listed
+from edgeblend.calibration.data.coco_segmentation import coco_tools
+from edgeblend.calibration.data.sources import look_for_images
+from edgeblend.calibration.evaluation.accuracy import count_objects
+from edgeblend.errors import BundleError, InputError
+from edgeblend.files.paths import exists
+from edgeblend.runtime.images import read_image
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """Pictures that can all be read."""
+
+    images: tuple[CocoImage, ...]
+    """Without objects where there are no labels."""
+    labels: CocoDataset | None
+    """The data set of these images, with the model's classes."""
+    notes: tuple[str, ...]
+    """What was left out or changed, a line each."""
+
+
+def load_bundles(
+    reference: str | Path | Bundle, candidates: Sequence[str | Path | Bundle]
+) -> dict[str, Bundle | BundleError]:
+    """Return bundles by a name that tells them apart, the reference first.
+
+    A candidate that is there but is not whole comes as its error.
+
+    Raises:
+        BundleError: the reference is not whole, or a candidate is not there.
+        InputError: there are no candidates, or one has other classes than the reference.
+    """
+    given = [reference, *candidates]
+    if len(given) < 2:
+        raise InputError("expected at least one candidate to compare with the reference, got none")
+    loaded: dict[str, Bundle | BundleError] = {}
+    for name, item in zip(name_bundles([path_of(item) for item in given]), given, strict=True):
+        try:
+            loaded[name] = item if isinstance(item, Bundle) else Bundle.load(item)
+        except BundleError as error:
+            if not loaded or not exists(path_of(item)):
+                raise
+            loaded[name] = error
+    first, *others = [bundle for bundle in loaded.values() if isinstance(bundle, Bundle)]
+    for other in others:
+        _check_classes(first, other)
+    return loaded
+
+
+def path_of(item: str | Path | Bundle) -> Path:
+    """Return where a bundle is."""
+    return item.path if isinstance(item, Bundle) else Path(item)
+
+
+def name_bundles(paths: Sequence[Path]) -> list[str]:
+    """Return the last parts of each path that tell it from the others; one that comes again is numbered."""
+    whole = [path.absolute() for path in paths]
+    names = [_shortest_name(path, set(whole) - {path}) for path in whole]
+    earlier = [names[:place].count(name) for place, name in enumerate(names)]
+    return [f"{name} ({count + 1})" if count else name for name, count in zip(names, earlier, strict=True)]
+
+
+def _shortest_name(path: Path, others: AbstractSet[Path]) -> str:
+    for count in range(1, len(path.parts)):
+        last = path.parts[-count:]
+        if all(other.parts[-count:] != last for other in others):
+            return Path(*last).as_posix()
+    return path.as_posix()
+
+
+def read_pictures(
+    images: str | Path,
+    annotations: str | Path | None,
+    class_names: Sequence[str],
+    *,
+    limit: int | None = None,
+) -> Pictures:
+    """Return pictures, with labels if there are annotations; each was read once.
+
+    Args:
+        images: a folder, or without annotations also a picture or a glob; then pictures that cannot be read
+            are left out and noted.
+        annotations: a COCO file of pictures in that folder.
+        class_names: the model's.
+        limit: take so many at most, spread evenly.
+
+    Raises:
+        InputError: there is nothing to measure on, annotations fit neither pictures nor classes, or
+            faster-coco-eval, which they need, is not installed.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"expected a limit of at least 1 picture, got {limit}")
+    if annotations is None:
+        found = look_for_images(images)
+        return _unlabelled(spread(found.paths, limit), found.notes)
+    coco_tools()
+    dataset = read_coco(annotations, images, class_names=class_names)
+    dataset = replace(dataset, images=spread(dataset.images, limit))
+    if not count_objects(dataset):
+        raise InputError(
+            f"{annotations}: expected objects on the {len(dataset.images)} pictures to measure accuracy, got "
+            "none; leave the annotations out to compare without labels"
+        )
+    for image in dataset.images:
+        read_picture(image)
+    return Pictures(dataset.images, dataset, dataset.notes)
+
+
+def spread(items: Sequence[_Item], count: int | None) -> tuple[_Item, ...]:
+    """Return ``count`` items at even distances, the first and the last among them; all if there are fewer."""
+    if count is None or count >= len(items):
+        return tuple(items)
+    return tuple(items[place] for place in np.linspace(0, len(items) - 1, count).round().astype(int))
+
+
+def _unlabelled(paths: Sequence[Path], notes: tuple[str, ...]) -> Pictures:
+    images, unreadable = [], []
+    for number, path in enumerate(paths, 1):
+        try:
+            height, width = read_image(path).shape[:2]
+            images.append(CocoImage(number, path, width, height, ()))
+        except InputError as error:
+            unreadable.append(str(error))
+    if not images:
+        raise InputError(f"none of the {len(paths)} pictures can be read: {unreadable[0]}")
+    if unreadable:
+        notes += (f"{len(unreadable)} of {len(paths)} pictures left out: {listed(unreadable)}",)
+    return Pictures(tuple(images), None, notes)
+
+
+def _check_classes(reference: Bundle, candidate: Bundle) -> None:
+    expected, actual = reference.manifest.things, candidate.manifest.things
+    if expected == actual:
+        return
+    where = f"{candidate.path}: expected the classes of {reference.path}"
+    if set(expected) == set(actual):
+        raise InputError(f"{where}, got them in another order; convert both with the same class names")
+    parts = [
+        f"{verb} {listed([repr(name) for name in names])}"
+        for verb, names in (
+            ("lacks", [name for name in expected if name not in set(actual)]),
+            ("adds", [name for name in actual if name not in set(expected)]),
+        )
+        if names
+    ]
+    raise InputError(f"{where}, but it {' and '.join(parts)}; convert both with the same class names")

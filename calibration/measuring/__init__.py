@@ -1,0 +1,1 @@
+"""How anything is measured: in turns, in a process of its own, on which machine."""

@@ -1,0 +1,91 @@
+"""How much memory it takes to run a bundle, measured in a process that does nothing else.
+
+``python -m edgeblend.calibration.measuring.peak_memory BUNDLE PICTURE...`` is that process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from edgeblend.bundle import Bundle
+from edgeblend.calibration.measuring.fresh_process import answer, end_with_parent, run_fresh
+from edgeblend.choices import check_choice
+from edgeblend.errors import EdgeBlendError
+from edgeblend.runtime.backends.base import Precision
+
+
+def measure_peak_memory(
+    bundle: str | Path | Bundle,
+    pictures: Sequence[Path],
+    *,
+    device: str = "CPU",
+    precision: Precision = "f32",
+    threads: int | None = None,
+) -> int | None:
+    """Return the peak resident memory, in bytes, of a new process that loads a bundle and segments pictures.
+
+    It includes the interpreter, NumPy, OpenCV and the engine, and not what lies on another device than the
+    CPU. None where the system does not tell.
+
+    Raises:
+        EngineError: the process failed, with its own last words or its signal; or it takes too long.
+    """
+    check_choice("precision", precision, get_args(Precision))
+    options = ["--device", device, "--precision", precision]
+    options += ["--threads", str(threads)] if threads is not None else []
+    where = bundle.path if isinstance(bundle, Bundle) else Path(bundle)
+    arguments = [*options, "--", str(where), *map(str, pictures)]
+    told = run_fresh("edgeblend.calibration.measuring.peak_memory", arguments, bundle=where)
+    return int(told) if told != "unknown" else None
+
+
+def peak_resident_bytes() -> int | None:
+    """Return the peak resident memory of this process; None where the system does not tell."""
+    try:
+        # Not getrusage: there a process inherits the peak of the one that started it.
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        pass
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Load a bundle, segment pictures, and print this process's peak memory in bytes."""
+    from edgeblend.runtime.images import read_image
+    from edgeblend.runtime.segmenter import Segmenter
+
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("pictures", type=Path, nargs="+")
+    parser.add_argument("--device", default="CPU")
+    parser.add_argument("--precision", default="f32")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--parent", type=int, help="process to end with")
+    args = parser.parse_args(argv)
+    end_with_parent(args.parent)
+    try:
+        with Segmenter.load(
+            args.bundle, device=args.device, precision=args.precision, threads=args.threads
+        ) as segmenter:
+            for picture in args.pictures:
+                segmenter(read_image(picture))
+    except EdgeBlendError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return error.exit_code
+    peak = peak_resident_bytes()
+    answer("unknown" if peak is None else str(peak))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Which of many frames to calibrate on."""

@@ -1,0 +1,1 @@
+"""Arm's Ethos-U NPUs: TFLite graphs compiled by Vela."""

@@ -1,0 +1,1 @@
+"""ONNX: exported by torch, quantized by NNCF, for ONNX Runtime."""

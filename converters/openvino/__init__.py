@@ -1,0 +1,1 @@
+"""OpenVINO IR: exported, quantized by NNCF, looked through for Intel's NPU."""

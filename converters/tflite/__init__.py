@@ -1,0 +1,1 @@
+"""TFLite: exported by LiteRT Torch, quantized by AI Edge Quantizer."""

@@ -1,0 +1,1 @@
+"""The backbones, and what they are made of."""

@@ -1,0 +1,1 @@
+"""Checkpoints: files of weights, their names, and what fits a network."""

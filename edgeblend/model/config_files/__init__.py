@@ -1,0 +1,1 @@
+"""Configs as YAML files: read as plain data, checked, and made a model's settings."""

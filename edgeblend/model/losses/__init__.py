@@ -1,0 +1,1 @@
+"""What a network should predict, and how far it is from that."""
