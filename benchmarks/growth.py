@@ -26,7 +26,7 @@ from synthetic_heads import BLEND, CANVAS, Synthetic, synthetic_outputs
 import edgeblend
 from edgeblend.calibration.measuring.machine import usable_cores
 from edgeblend.results import Instances
-from edgeblend.runtime.assemble import assemble
+from edgeblend.runtime.assemble import place
 from edgeblend.runtime.attention import gather_attention
 from edgeblend.runtime.blender import blend_boxes
 from edgeblend.runtime.decode import Detections, decode
@@ -179,14 +179,9 @@ def mask_probs(outputs: Synthetic, found: Detections, attention: NDArray[np.floa
 def to_instances(found: Detections, probs: NDArray[np.float32], frame_size: tuple[int, int]) -> Instances:
     """Return instances on a frame that the canvas was made from."""
     height, width = frame_size
-    return assemble(
-        found,
-        probs,
-        scale=(width / CANVAS[1], height / CANVAS[0]),
-        frame_size=frame_size,
-        class_names=tuple(f"class {index}" for index in range(80)),
-        paste="clipped",
-    )
+    scale = (width / CANVAS[1], height / CANVAS[0])
+    placed = place(found, probs, scale=scale, frame_size=frame_size, paste="clipped")
+    return placed.instances(class_names=tuple(f"class {index}" for index in range(80)))
 
 
 def plot(report: Mapping[str, Any], path: Path) -> None:

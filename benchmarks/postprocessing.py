@@ -23,7 +23,7 @@ from torch import Tensor
 
 from edgeblend.masks.paste import paste_probs_region
 from edgeblend.results import Instances
-from edgeblend.runtime.assemble import assemble
+from edgeblend.runtime.assemble import place
 from edgeblend.runtime.attention import gather_attention, read_attention
 from edgeblend.runtime.blender import blend_boxes
 from edgeblend.runtime.decode import Detections, decode
@@ -195,7 +195,8 @@ def mask_probs(outputs: Synthetic, found: Detections, attention: np.ndarray) -> 
 
 def to_instances(found: Detections, probs: np.ndarray) -> Instances:
     """Return instances on a frame as large as the canvas."""
-    return assemble(found, probs, scale=(1.0, 1.0), frame_size=CANVAS, class_names=NAMES, paste="clipped")
+    placed = place(found, probs, scale=(1.0, 1.0), frame_size=CANVAS, paste="clipped")
+    return placed.instances(class_names=NAMES)
 
 
 def torch_masks(

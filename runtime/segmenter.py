@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.arguments import check_share, check_whole
@@ -20,22 +18,12 @@ from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 from edgeblend.manifest import Manifest, Part
 from edgeblend.results import Instances
-from edgeblend.runtime.assemble import PasteMode, assemble
-from edgeblend.runtime.attention import (
-    AttentionLayer,
-    gather_attention,
-    load_attention,
-    read_attention,
-)
-from edgeblend.runtime.backends.base import MOST_THREADS, Array, Precision, Session, SessionInfo
-from edgeblend.runtime.blender import blend_boxes
-from edgeblend.runtime.decode import Detections, LevelOutputs, decode
-from edgeblend.runtime.preprocess import preprocess
+from edgeblend.runtime.assemble import PasteMode
+from edgeblend.runtime.attention import AttentionLayer, load_attention
+from edgeblend.runtime.backends.base import MOST_THREADS, Precision, Session, SessionInfo
+from edgeblend.runtime.pipeline import HostPipeline
 from edgeblend.runtime.sessions import close_sessions, engine_options, fork_sessions, open_sessions
 from edgeblend.runtime.stream import stream_frames
-from edgeblend.runtime.tensors import basis_inputs, detector_inputs, outputs_by_role
-
-FloatArray = NDArray[np.float32]
 
 _LARGEST = 1 << 24
 """Pixels along a side of what results are reported at."""
@@ -54,19 +42,6 @@ class SegmenterInfo:
     paste: PasteMode
     score_threshold: float
     parts: Mapping[Part, SessionInfo]
-
-
-class _Stopwatch:
-    """Milliseconds by stage."""
-
-    def __init__(self) -> None:
-        self.timings_ms: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.timings_ms[stage] = (now - self._last) * 1e3
-        self._last = now
 
 
 class Segmenter:
@@ -96,6 +71,13 @@ class Segmenter:
         self._score_threshold = score_threshold
         self._paste: PasteMode = paste
         self._streams = streams
+        self._pipeline = HostPipeline(
+            manifest,
+            self._sessions,
+            attention=attention,
+            score_threshold=score_threshold,
+            paste=paste,
+        )
         self._lock = threading.Lock()
 
     @classmethod
@@ -203,7 +185,7 @@ class Segmenter:
         """
         size = None if output_size is None else _check_size(output_size)
         with self._lock:
-            return self._segment(frame, size)
+            return self._pipeline(frame, size)
 
     def stream(
         self,
@@ -287,81 +269,6 @@ class Segmenter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _segment(self, frame: NDArray[Any], output_size: tuple[int, int] | None) -> Instances:
-        spec, watch = self._manifest, _Stopwatch()
-        prepared = preprocess(frame, spec.input)
-        watch.lap("preprocess")
-
-        detector = spec.graphs["detector"]
-        outputs = self._sessions["detector"].run(detector_inputs(detector, prepared.canvas))
-        tensors = outputs_by_role(detector, outputs)
-        watch.lap("detector")
-
-        levels = [
-            LevelOutputs(*(tensors[role, level.name] for role in ("cls_logits", "box_reg", "centerness")))
-            for level in spec.decode.levels
-        ]
-        detections = decode(levels, spec.decode, score_threshold=self._score_threshold)
-        watch.lap("decode")
-
-        mask_probs = self._mask_probs(detections, tensors, outputs, watch)
-        height, width = frame.shape[:2] if output_size is None else output_size
-        instances = assemble(
-            detections,
-            mask_probs,
-            # As prepared.scale, unless results are wanted at another size than the frame's.
-            scale=(width / prepared.content[1], height / prepared.content[0]),
-            frame_size=(height, width),
-            class_names=spec.things,
-            paste=self._paste,
-            timings_ms=watch.timings_ms,
-            category_ids=spec.category_ids,
-        )
-        watch.lap("assemble")
-        return instances
-
-    def _mask_probs(
-        self,
-        detections: Detections,
-        tensors: Mapping[tuple[str, str | None], FloatArray],
-        outputs: Mapping[str, Array],
-        watch: _Stopwatch,
-    ) -> FloatArray:
-        """Return (N, R, R) probabilities; the basis graph does not run when N is 0."""
-        spec = self._manifest
-        size = spec.blend.mask_size
-        if len(detections) == 0:
-            return np.zeros((0, size, size), np.float32)
-        attention = self._attend(detections, tensors)
-        watch.lap("attention")
-
-        basis = spec.graphs["basis"]
-        features = basis_inputs(spec.graphs["detector"], basis, outputs)
-        bases = outputs_by_role(basis, self._sessions["basis"].run(features))["bases", None]
-        watch.lap("basis")
-
-        probs = blend_boxes(
-            bases,
-            detections.boxes,
-            attention,
-            spatial_scale=1 / spec.blend.basis_stride,
-            mask_size=size,
-            interpolation=spec.blend.attention_interpolation,
-        )
-        watch.lap("blend")
-        return probs
-
-    def _attend(
-        self, detections: Detections, tensors: Mapping[tuple[str, str | None], FloatArray]
-    ) -> FloatArray:
-        """Return the (N, K, M, M) attention of the detections."""
-        spec = self._manifest
-        role = "attention_features" if self._attention is not None else "attention"
-        maps = [tensors[role, level.name] for level in spec.decode.levels]
-        if self._attention is not None:
-            return gather_attention(maps, detections, self._attention, spec.blend)
-        return read_attention(maps, detections, spec.blend)
 
 
 def _check_size(size: object) -> tuple[int, int]:

@@ -47,7 +47,7 @@ from edgeblend.errors import InputError
 from edgeblend.recipe import Recipe
 from edgeblend.results import Instances
 from edgeblend.runtime import blender
-from edgeblend.runtime.assemble import assemble
+from edgeblend.runtime.assemble import place
 from edgeblend.runtime.segmenter import Segmenter
 from edgeblend.runtime.sessions import engine_options, open_sessions
 from edgeblend.training.devices import choose_precision
@@ -62,18 +62,18 @@ Attempt = Callable[[Any, Bundle], object]
 TRIED: dict[str, Attempt] = {
     "bundle.Bundle.graph(part)": lambda word, bundle: bundle.graph(word),
     "bundle.Bundle.graph_files(part)": lambda word, bundle: bundle.graph_files(word),
-    "calibration.bench.bench(precision)": lambda word, bundle: bench(bundle, precision=word),
-    "calibration.compare.compare(precision)": lambda word, bundle: compare(
+    "calibration.bench.bench.bench(precision)": lambda word, bundle: bench(bundle, precision=word),
+    "calibration.evaluation.compare.compare(precision)": lambda word, bundle: compare(
         bundle, [bundle], bundle.path, precision=word
     ),
-    "calibration.compare_report.ap_change(kind)": lambda word, bundle: ap_change(None, None, word),
-    "calibration.fresh_start.measure_fresh_start(precision)": lambda word, bundle: measure_fresh_start(
-        bundle, [], precision=word
+    "calibration.evaluation.compare_report.ap_change(kind)": lambda word, bundle: ap_change(None, None, word),
+    "calibration.measuring.fresh_start.measure_fresh_start(precision)": lambda word, bundle: (
+        measure_fresh_start(bundle, [], precision=word)
     ),
-    "calibration.peak_memory.measure_peak_memory(precision)": lambda word, bundle: measure_peak_memory(
-        bundle, [], precision=word
+    "calibration.measuring.peak_memory.measure_peak_memory(precision)": lambda word, bundle: (
+        measure_peak_memory(bundle, [], precision=word)
     ),
-    "calibration.sampling.sample_frames(near_duplicates)": lambda word, bundle: sample_frames(
+    "calibration.sampling.sample.sample_frames(near_duplicates)": lambda word, bundle: sample_frames(
         bundle.path, near_duplicates=word
     ),
     "converters.convert.convert(precision)": lambda word, bundle: convert(
@@ -88,7 +88,7 @@ TRIED: dict[str, Attempt] = {
     "converters.draft.ConvertOptions(attention)": lambda word, bundle: draft.check_options(
         draft.ConvertOptions(attention=word)
     ),
-    "converters.ethos_u.convert_for_ethos_u(optimise)": lambda word, bundle: convert_for_ethos_u(
+    "converters.ethos_u.convert.convert_for_ethos_u(optimise)": lambda word, bundle: convert_for_ethos_u(
         bundle, "out", optimise=word
     ),
     "converters.reference.torch_segmenter(attention)": lambda word, bundle: torch_segmenter(
@@ -99,7 +99,7 @@ TRIED: dict[str, Attempt] = {
     "converters.targets.check_target(precision)": lambda word, bundle: check_target(
         SimpleNamespace(PRECISIONS=("fp32",)), "openvino", NOBODY, precision=word, dynamic=False
     ),
-    "converters.vela.VelaOptions(optimise)": lambda word, bundle: vela.check_options(
+    "converters.ethos_u.vela.VelaOptions(optimise)": lambda word, bundle: vela.check_options(
         vela.VelaOptions(optimise=word)
     ),
     **{
@@ -112,8 +112,8 @@ TRIED: dict[str, Attempt] = {
     "results.Instances.to_coco(segmentation)": lambda word, bundle: Instances.empty(
         (4, 6), ("cat",), 2
     ).to_coco(1, segmentation=word),
-    "runtime.assemble.assemble(paste)": lambda word, bundle: assemble(
-        NOBODY, NOBODY, scale=(1, 1), frame_size=(4, 6), class_names=("cat",), paste=word
+    "runtime.assemble.place(paste)": lambda word, bundle: place(
+        NOBODY, NOBODY, scale=(1, 1), frame_size=(4, 6), paste=word
     ),
     "runtime.backends.base.EngineOptions(precision)": lambda word, bundle: open_sessions(
         bundle, precision=word
@@ -153,30 +153,31 @@ TRIED: dict[str, Attempt] = {
 
 OURS = {
     "a word that its caller has checked": (
-        "calibration.sources.why_no_file(kind)",
+        "calibration.data.sources.why_no_file(kind)",
         "converters.exported.ExportedGraph.spec(precision)",
-        "converters.npu_lint.lint_model(part)",
-        "converters.onnx.export_graph(precision)",
-        "converters.openvino.export_graph(precision)",
-        "converters.quantize.ai_edge.save_model(part)",
-        "converters.quantize.nncf.save_model(part)",
-        "converters.quantize.onnx_qdq.save_model(part)",
+        "converters.openvino.npu_lint.lint_model(part)",
+        "converters.onnx.export.export_graph(precision)",
+        "converters.openvino.export.export_graph(precision)",
+        "converters.tflite.toolkit.save_model(part)",
+        "converters.openvino.toolkit.save_model(part)",
+        "converters.onnx.toolkit.save_model(part)",
         "converters.quantize.search.Search.quantize(part)",
         "converters.quantize.toolkits.Toolkit.save_model(part)",
         "converters.split.DetectorGraph.__init__(attention)",
         "converters.targets.Target.export_graph(precision)",
-        "converters.tflite.export_graph(precision)",
-        "converters.tflite_precision.round_weights(precision)",
-        "converters.vela_report.graph_report(part)",
+        "converters.tflite.export.export_graph(precision)",
+        "converters.tflite.precision.round_weights(precision)",
+        "converters.ethos_u.vela_report.graph_report(part)",
+        "runtime.pipeline.HostPipeline.__init__(paste)",
     ),
     "a result, which nobody else makes": (
-        "calibration.compare_report.ComparedCandidate",
-        "calibration.sqnr.OutputSqnr",
-        "converters.npu_lint.LintFinding",
+        "calibration.evaluation.compare_report.ComparedCandidate",
+        "calibration.evaluation.sqnr.OutputSqnr",
+        "converters.openvino.npu_lint.LintFinding",
         "converters.quantize.probe.LayerSensitivity",
         "converters.quantize.probe.Probe",
         "converters.split.SplitGraph",
-        "converters.vela_report.GraphReport",
+        "converters.ethos_u.vela_report.GraphReport",
         "runtime.segmenter.SegmenterInfo",
     ),
     "checked when a file is read": ("manifest", "spec"),
@@ -256,10 +257,10 @@ def test_every_parameter_that_takes_words_is_tried() -> None:
 
 def test_nothing_is_listed_that_is_not_there() -> None:
     every = list(found())
-    for place in (place for listed in OURS.values() for place in listed):
+    for name in (name for listed in OURS.values() for name in listed):
         assert any(
-            str(parameter) == place or f"{parameter.where}.".startswith(f"{place}.") for parameter in every
-        ), place
+            str(parameter) == name or f"{parameter.where}.".startswith(f"{name}.") for parameter in every
+        ), name
 
 
 @pytest.mark.parametrize("word", [WRONG, None, 5])

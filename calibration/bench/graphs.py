@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from edgeblend.calibration.evaluation.accuracy import Segment
 from edgeblend.manifest import Manifest, Part
 from edgeblend.runtime.backends.base import Array, Session
-from edgeblend.runtime.preprocess import preprocess
-from edgeblend.runtime.tensors import basis_inputs, detector_inputs
+from edgeblend.runtime.pipeline import basis_feed, detect, detector_feed, prepare
 
 Sessions = Mapping[Part, Session]
 
@@ -39,12 +38,10 @@ def prepare_frame(
 ) -> PreparedFrame:
     """Segment a picture, and return it with copies of what each of its graphs took."""
     instances = segment(picture)
-    detector, basis = manifest.graphs["detector"], manifest.graphs["basis"]
-    inputs = detector_inputs(detector, preprocess(picture, manifest.input).canvas)
+    inputs = detector_feed(manifest, prepare(manifest, picture).canvas)
     features: dict[str, Array] | None = None
     if "basis" in instances.timings_ms:
-        outputs = sessions["detector"].run(inputs)
-        taken = basis_inputs(detector, basis, outputs)
+        taken = basis_feed(manifest, detect(manifest, sessions["detector"], inputs))
         features = {name: np.array(array) for name, array in taken.items()}
     return PreparedFrame(picture, len(instances), inputs, features)
 

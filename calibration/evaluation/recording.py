@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from edgeblend.manifest import Manifest, Part
 from edgeblend.runtime.backends.base import Session
-from edgeblend.runtime.preprocess import preprocess
-from edgeblend.runtime.tensors import basis_inputs, detector_inputs, outputs_by_role
+from edgeblend.runtime.pipeline import basis_feed, compute_bases, detect, detector_feed, prepare
 
 OutputKey = tuple[Part, str, str | None]
 """Graph, role, and pyramid level where the role has levels."""
@@ -29,12 +28,10 @@ def run_graphs(
     Returns:
         Each output (C, h, w) by graph, role and level, whatever its layout and name; copies.
     """
-    detector, basis = manifest.graphs["detector"], manifest.graphs["basis"]
-    canvas = preprocess(frame, manifest.input).canvas
-    raw = sessions["detector"].run(detector_inputs(detector, canvas))
-    found = _copies("detector", outputs_by_role(detector, raw))
-    bases = sessions["basis"].run(basis_inputs(detector, basis, raw))
-    return {**found, **_copies("basis", outputs_by_role(basis, bases))}
+    outputs = detect(manifest, sessions["detector"], detector_feed(manifest, prepare(manifest, frame).canvas))
+    found = _copies("detector", outputs.tensors)
+    bases = compute_bases(manifest, sessions["basis"], basis_feed(manifest, outputs))
+    return {**found, **_copies("basis", bases)}
 
 
 def _copies(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
@@ -12,9 +12,14 @@ from edgeblend.calibration.data.frames import Frame
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.manifest import Manifest
 from edgeblend.runtime.backends.base import Array
-from edgeblend.runtime.decode import LevelOutputs, decode
-from edgeblend.runtime.preprocess import preprocess
-from edgeblend.runtime.tensors import basis_inputs, detector_inputs, outputs_by_role
+from edgeblend.runtime.pipeline import (
+    DetectorOutputs,
+    basis_feed,
+    detect,
+    detector_feed,
+    find_detections,
+    prepare,
+)
 
 
 class Frames(Protocol):
@@ -32,9 +37,8 @@ class DetectorFeed:
         self._frames, self._manifest = frames, manifest
 
     def __iter__(self) -> Iterator[dict[str, Array]]:
-        detector = self._manifest.graphs["detector"]
         for frame in self._frames:
-            yield detector_inputs(detector, preprocess(frame.picture, self._manifest.input).canvas)
+            yield detector_feed(self._manifest, prepare(self._manifest, frame.picture).canvas)
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -55,33 +59,28 @@ class BasisFeed:
             manifest: of the float bundle.
             detector: that graph, or the one it became.
         """
-        self._manifest, self._detector = manifest, detector
         graphs = {**manifest.graphs, "detector": detector.spec}
-        self._canvases = DetectorFeed(frames, msgspec.structs.replace(manifest, graphs=graphs))
+        self._manifest = msgspec.structs.replace(manifest, graphs=graphs)
+        self._detector = detector.session
+        self._canvases = DetectorFeed(frames, self._manifest)
         self._count: int | None = None
         self._all = False
 
     def __iter__(self) -> Iterator[dict[str, Array]]:
         len(self)  # decides whether frames without detections are left out
-        spec, basis = self._detector.spec, self._manifest.graphs["basis"]
         for canvas in self._canvases:
-            outputs = self._detector.session.run(canvas)
+            outputs = detect(self._manifest, self._detector, canvas)
             if self._all or self._detects(outputs):
                 # The session's next run overwrites what it returned.
-                yield {name: np.array(value) for name, value in basis_inputs(spec, basis, outputs).items()}
+                yield {name: np.array(value) for name, value in basis_feed(self._manifest, outputs).items()}
 
     def __len__(self) -> int:
         if self._count is None:
-            self._count = sum(self._detects(self._detector.session.run(canvas)) for canvas in self._canvases)
+            found = (detect(self._manifest, self._detector, canvas) for canvas in self._canvases)
+            self._count = sum(self._detects(outputs) for outputs in found)
             if self._count == 0:
                 self._all, self._count = True, len(self._canvases)
         return self._count
 
-    def _detects(self, outputs: Mapping[str, Array]) -> bool:
-        spec = self._manifest.decode
-        tensors = outputs_by_role(self._detector.spec, outputs)
-        levels = [
-            LevelOutputs(*(tensors[role, level.name] for role in ("cls_logits", "box_reg", "centerness")))
-            for level in spec.levels
-        ]
-        return len(decode(levels, spec)) > 0
+    def _detects(self, outputs: DetectorOutputs) -> bool:
+        return len(find_detections(self._manifest, outputs)) > 0

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edgeblend.runtime.assemble import assemble
+from edgeblend.runtime.assemble import place
 from edgeblend.runtime.decode import Detections
 
 BOXES = np.array(
@@ -26,15 +26,8 @@ def run(paste):
         cells=np.zeros((count, 2), np.int64),
     )
     probs = np.arange(count, dtype=np.float32)[:, None, None] * np.ones((1, 2, 2), np.float32)
-    return assemble(
-        detections,
-        probs,
-        scale=(2.0, 0.5),
-        frame_size=(24, 200),
-        class_names=tuple("abcde"),
-        paste=paste,
-        timings_ms={"decode": 1.0},
-    )
+    placed = place(detections, probs, scale=(2.0, 0.5), frame_size=(24, 200), paste=paste)
+    return placed.instances(class_names=tuple("abcde"), timings_ms={"decode": 1.0})
 
 
 @pytest.mark.parametrize("paste", ["clipped", "unclipped"])

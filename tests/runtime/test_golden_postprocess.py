@@ -10,7 +10,7 @@ import pytest
 from edgeblend.classes import COCO_THINGS
 from edgeblend.masks.paste import paste_probs_region
 from edgeblend.results import Instances
-from edgeblend.runtime.assemble import assemble
+from edgeblend.runtime.assemble import place
 from edgeblend.runtime.blender import blend
 from edgeblend.runtime.decode import Detections, LevelOutputs, decode
 from edgeblend.runtime.panoptic import combine_panoptic
@@ -69,15 +69,14 @@ def case(request):
     mask_probs = blend(rois, attention, interpolation="bilinear")
     height, width = golden["output_size"].tolist()
     network_height, network_width = golden["image_bgr"].shape[:2]
-    instances = assemble(
+    placed = place(
         detections,
         mask_probs,
         scale=(width / network_width, height / network_height),
         frame_size=(height, width),
-        class_names=COCO_THINGS,
         paste="clipped",
     )
-    return Case(golden, detections, reference, mask_probs, instances)
+    return Case(golden, detections, reference, mask_probs, placed.instances(class_names=COCO_THINGS))
 
 
 def test_there_are_golden_files():
