@@ -15,7 +15,7 @@ from demo_bundles import DEMO, convert_demo
 
 import edgeblend
 from edgeblend.bundle import Bundle
-from edgeblend.report.compare_text import markdown
+from edgeblend.report.compare.text import markdown
 
 PRECISIONS = {
     "openvino": ("fp32", "fp16"),

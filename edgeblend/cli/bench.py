@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _write(report: BenchReport, path: Path | None, found: Found | None) -> OutputError | None:
     from edgeblend.files.staging import write_atomically
-    from edgeblend.report.bench_page import page
+    from edgeblend.report.bench.page import page
 
     if path is not None:
         try:
@@ -109,8 +109,8 @@ def _write(report: BenchReport, path: Path | None, found: Found | None) -> Outpu
 
 
 def _print(report: BenchReport, args: argparse.Namespace, *, written: bool) -> None:
-    from edgeblend.report.bench_document import as_document
-    from edgeblend.report.bench_text import explanations, facts, terminal_lines
+    from edgeblend.report.bench.document import as_document
+    from edgeblend.report.bench.text import explanations, facts, terminal_lines
 
     if args.json:
         print_json(as_document(report))

@@ -119,8 +119,8 @@ def _write(
 ) -> tuple[list[Path], OutputError | None]:
     """Write the files that were asked for; returns those that are there, and what went wrong."""
     from edgeblend.files.staging import write_atomically
-    from edgeblend.report.compare_page import page
-    from edgeblend.report.compare_text import markdown
+    from edgeblend.report.compare.page import page
+    from edgeblend.report.compare.text import markdown
 
     written: list[Path] = []
     for path, render in ((args.markdown, markdown), (args.html, page)):
@@ -134,8 +134,8 @@ def _write(
 
 
 def _print(report: CompareReport, args: argparse.Namespace, written: list[Path]) -> None:
-    from edgeblend.report.compare_document import as_document
-    from edgeblend.report.compare_text import explanations, facts, terminal_lines, verdict
+    from edgeblend.report.compare.document import as_document
+    from edgeblend.report.compare.text import explanations, facts, terminal_lines, verdict
 
     if args.json:
         print_json(as_document(report))

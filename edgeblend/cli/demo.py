@@ -212,9 +212,9 @@ def _next(report: DemoReport, out: Path) -> list[tuple[str, str]]:
 
 
 def _print(report: DemoReport, out: Path) -> None:
-    from edgeblend.demo.report import HEADINGS, explanations, table
+    from edgeblend.demo.report import HEADINGS, explanations, rows
 
-    for line in aligned([HEADINGS, *table(report.measured)]):
+    for line in aligned([HEADINGS, *rows(report.measured)]):
         show(line)
     show()
     for line in explanations(report):

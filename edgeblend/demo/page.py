@@ -7,9 +7,10 @@ from html import escape
 from pathlib import Path
 
 from edgeblend.demo.pictures import SHOWN_SCORE, Overlay
-from edgeblend.demo.report import HEADINGS, DemoReport, explanations, table
+from edgeblend.demo.report import HEADINGS, DemoReport, explanations, rows
 from edgeblend.draw.video import Video
-from edgeblend.report.page import document
+from edgeblend.report.html import document, listed, table
+from edgeblend.report.tables import Table
 
 _INTRODUCTION = """\
 A BlendMask checkpoint was converted into a bundle and quantized to INT8, compared with torch, and run on
@@ -47,14 +48,8 @@ the validation set and were not chosen by their result.</p>
 
 
 def _table(report: DemoReport) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in HEADINGS)
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in table(report.measured)
-    )
-    notes = "".join(f"<li>{escape(note)}</li>" for note in explanations(report))
     return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table></div>\n'
-        f'<ul class="notes">{notes}</ul>\n'
+        f"{table(Table(HEADINGS, tuple(rows(report.measured))))}{listed('notes', explanations(report))}"
         '<p>All figures, also by class and by object size: <a href="comparison.json">comparison.json</a></p>'
     )
 

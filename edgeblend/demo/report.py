@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgeblend.manifest import QuantizationSpec
 
 HEADINGS = ("", "box AP", "mask AP", "frames/s", "graphs only", "threads", "size")
-"""Of :func:`table`."""
+"""Of :func:`rows`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class DemoReport:
         return self.measured[0].accuracy.num_objects
 
 
-def table(measured: Iterable[Measured]) -> list[tuple[str, ...]]:
+def rows(measured: Iterable[Measured]) -> list[tuple[str, ...]]:
     """Return a row of text for each candidate, under ``HEADINGS``."""
     return [
         (

@@ -1,6 +1,6 @@
 """Charts as inline SVG, for pages that load nothing from elsewhere.
 
-Colours are classes of :mod:`edgeblend.report.page`, so that a chart follows its page into the dark:
+Colours are classes of :mod:`edgeblend.report.html`, so that a chart follows its page into the dark:
 ``s0`` is the reference's, ``s1`` and on are the candidates'.
 """
 

@@ -19,9 +19,9 @@ from edgeblend.calibration.bench.report import (
 )
 from edgeblend.calibration.measuring.fresh_start import FreshStart
 from edgeblend.calibration.measuring.machine import Machine
-from edgeblend.report.bench_document import as_document
-from edgeblend.report.bench_page import page
-from edgeblend.report.bench_text import explanations, facts, terminal_lines
+from edgeblend.report.bench.document import as_document
+from edgeblend.report.bench.page import page
+from edgeblend.report.bench.text import explanations, facts, terminal_lines
 from edgeblend.runtime.backends.base import SessionInfo
 
 pytest.importorskip("openvino")

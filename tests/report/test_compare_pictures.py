@@ -6,7 +6,7 @@ from edgeblend.calibration.data.coco import CocoImage
 from edgeblend.calibration.evaluation.agreement_totals import compare_instances
 from edgeblend.calibration.evaluation.comparison import Disagreement
 from edgeblend.draw.overlay import instance_colour
-from edgeblend.report.compare_pictures import DRAWN, draw_pair, list_differences
+from edgeblend.report.compare.pictures import DRAWN, draw_pair, list_differences
 from edgeblend.results import Instances
 
 NAMES = ("cat", "dog")

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import base64
 import math
-import re
-from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
 from edgeblend import __version__
 from edgeblend.report.charts import Mark, Row, TimeBar, bars, changes, dots, legend, times
-from edgeblend.report.compare_pictures import AGREEING_IOU, DRAWN, DrawnPair, draw_pair
-from edgeblend.report.compare_tables import (
+from edgeblend.report.compare.pictures import AGREEING_IOU, DRAWN, DrawnPair, draw_pair
+from edgeblend.report.compare.tables import (
     KINDS,
-    Table,
     accuracy_table,
     agreement_table,
     ap_of,
@@ -23,24 +20,20 @@ from edgeblend.report.compare_tables import (
     noise_table,
     speed_table,
 )
-from edgeblend.report.compare_text import explanations, facts, reasons, verdict
+from edgeblend.report.compare.text import explanations, facts, reasons, verdict
 from edgeblend.report.figures import decibels, decimals, signed
-from edgeblend.report.page import CHART_STYLE, document
+from edgeblend.report.html import CHART_STYLE, document, figure, listed, section, table
 
 if TYPE_CHECKING:
     from edgeblend.calibration.evaluation.compare_report import ComparedCandidate, CompareReport
 
 _WORST_CLASSES, _BEST_CLASSES = 15, 5
 """How many are shown of each where there are more than both."""
-_FIGURE = re.compile(r"[-+\d.() ]+")
 _STYLE = """\
 body { max-width: 66rem; }
 th, td { padding: .45rem .75rem; }
 .verdict { padding: .6rem 1rem; border-radius: 6px; border-left: 4px solid var(--good); background: #8881; }
 .verdict.bad { border-color: var(--bad); }
-.facts { color: var(--soft); font-size: .85rem; list-style: none; padding: 0; margin: .75rem 0; }
-.status { font-weight: 600; } .OK { color: var(--good); } .DROP { color: var(--bad); }
-.FAILED { color: var(--failed); }
 .side { display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
 .side figure { flex: 0 1 auto; max-width: calc(50% - .5rem); min-width: 15rem; }
 .pair { border-top: 1px solid var(--line); padding-top: .75rem; margin-top: 1rem; }
@@ -54,13 +47,13 @@ def page(report: CompareReport) -> str:
     labelled = report.annotations is not None
     sections = [
         _head(report),
-        _section("Result", _table(accuracy_table(report)) + _failures(report)),
+        section("Result", table(accuracy_table(report)) + _failures(report)),
         _accuracy(report) if labelled else "",
         _agreement(report),
         _noise(report),
         _speed(report),
         *(_pictures(item) for item in report.candidates if item.disagreements),
-        _section("What the figures mean", _list("notes", explanations(report))),
+        section("What the figures mean", listed("notes", explanations(report))),
     ]
     return document("edgeblend compare", "".join(sections), style=CHART_STYLE + _STYLE)
 
@@ -69,7 +62,7 @@ def _head(report: CompareReport) -> str:
     kind = "verdict" if report.ok else "verdict bad"
     return (
         f'<h1>edgeblend compare</h1>\n<p class="{kind}">{escape(verdict(report))}</p>\n'
-        f"{_list('facts', [*facts(report), f'edgeblend {__version__}'])}"
+        f"{listed('facts', [*facts(report), f'edgeblend {__version__}'])}"
     )
 
 
@@ -85,11 +78,11 @@ def _accuracy(report: CompareReport) -> str:
         for series, (name, figures) in enumerate(bundles_that_ran(report)):
             value = ap_of(figures, kind)
             assert value is not None and base is not None  # there are labels
-            text = decimals(value) + (f" ({_minus(signed(value - base))})" if series else "")
+            text = decimals(value) + (f" ({figure(signed(value - base))})" if series else "")
             marks.append(Mark(series, value, text, f"{name}: {kind} AP {decimals(value)}"))
         rows.append(Row(f"{kind} AP", tuple(marks)))
-    tables = "".join(_table(breakdown_table(report, kind)) for kind in KINDS)
-    return _section(
+    tables = "".join(table(breakdown_table(report, kind)) for kind in KINDS)
+    return section(
         "Accuracy",
         legend(_series(report)) + bars(rows, axis="average precision, 0 to 100"),
         f"<details><summary>by overlap and by size of objects</summary>\n{tables}</details>\n",
@@ -108,7 +101,7 @@ def _classes(report: CompareReport, item: ComparedCandidate) -> str:
     if all(new == old for _, old, new in both):
         return f"{heading}<p>No class has changed.</p>\n"
     rows = [
-        Row(name, (Mark(0, new - old, _minus(signed(new - old)), f"{decimals(old)} to {decimals(new)}"),))
+        Row(name, (Mark(0, new - old, figure(signed(new - old)), f"{decimals(old)} to {decimals(new)}"),))
         for name, old, new in both
     ]
     if len(rows) > _WORST_CLASSES + _BEST_CLASSES + 1:
@@ -119,14 +112,14 @@ def _classes(report: CompareReport, item: ComparedCandidate) -> str:
 
 
 def _agreement(report: CompareReport) -> str:
-    table = agreement_table(report)
-    if not table.rows:
+    alike = agreement_table(report)
+    if not alike.rows:
         return ""
     text = (
         "<p>How alike the instances are that reference and candidate find, whatever the labels say: 100 is "
         "complete agreement.</p>\n"
     )
-    return _section("Agreement with the reference", text, _table(table))
+    return section("Agreement with the reference", text, table(alike))
 
 
 def _noise(report: CompareReport) -> str:
@@ -143,13 +136,13 @@ def _noise(report: CompareReport) -> str:
     roles = list(dict.fromkeys(role for role, _ in marks))
     order = sorted(marks, key=lambda key: roles.index(key[0]))  # levels of a role together
     rows = [Row(key[1], tuple(marks[key])) for key in order]
-    return _section(
+    return section(
         "Noise in what the graphs put out",
         "<p>Signal to noise of each output, in decibels: the further right, the cleaner. 10 dB more is a "
         "tenth of the noise's power.</p>\n",
         legend({series[item.name]: item.name for item in candidates}),
         dots(rows, axis="SQNR, dB", beyond="exact"),
-        _table(noise_table(report)),
+        table(noise_table(report)),
     )
 
 
@@ -167,12 +160,12 @@ def _speed(report: CompareReport) -> str:
                 text=f"{decimals(speed.frame_ms, 1)} ms",
             )
         )
-    return _section(
+    return section(
         "Time, size and memory",
         "<p>From a decoded picture to its instances: the median, of which the part in full colour is "
         "spent in the engine, and a whisker to the 90th percentile.</p>\n",
         times(rows, axis="milliseconds a frame"),
-        _table(speed_table(report)),
+        table(speed_table(report)),
     )
 
 
@@ -181,13 +174,9 @@ def _series(report: CompareReport) -> dict[int, str]:
     return {number: name for number, (name, _) in enumerate(bundles_that_ran(report))}
 
 
-def _minus(text: str) -> str:
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
 def _pictures(item: ComparedCandidate) -> str:
     pairs = (_pair(item, draw_pair(found)) for found in item.disagreements)
-    return _section(
+    return section(
         f"Where {item.name} disagrees most",
         f"<p>Drawn is what differs, {DRAWN} objects at most, each in one colour on both sides. A mask IoU "
         f"of at least {AGREEING_IOU:g} counts as the same mask. These are the worst pictures, not typical "
@@ -211,25 +200,3 @@ def _pair(item: ComparedCandidate, pair: DrawnPair) -> str:
 
 def _data_uri(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
-
-
-def _section(heading: str, *content: str) -> str:
-    return f"<h2>{escape(heading)}</h2>\n{''.join(content)}"
-
-
-def _table(table: Table) -> str:
-    if not table.rows:
-        return ""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.headings)
-    rows = "".join(f"<tr>{''.join(_cells(row))}</tr>\n" for row in table.rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table></div>\n'
-
-
-def _cells(row: Iterable[str]) -> Iterator[str]:
-    for cell in row:
-        status = f' class="status {cell}"' if cell in ("OK", "DROP", "FAILED") else ""
-        yield f"<td{status}>{escape(_minus(cell) if _FIGURE.fullmatch(cell) else cell)}</td>"
-
-
-def _list(kind: str, lines: Iterable[str]) -> str:
-    return f'<ul class="{kind}">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>\n'

@@ -1,8 +1,16 @@
-"""How our web pages look, light and dark, and the frame around their content."""
+"""Our web pages: how they look, light and dark, and the HTML of what they are made of."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterable
 from html import escape
+
+from edgeblend.report.tables import GroupedTable, Table
+
+_FIGURE = re.compile(r"[-+\d.() ]+")
+_STATUSES = ("OK", "DROP", "FAILED")
+"""Cells that have a colour."""
 
 _STYLE = """\
 :root { color-scheme: light dark; --line: #8884; --soft: #6b7280; --accent: #2f7ed8; --back: #fff;
@@ -27,6 +35,11 @@ th, td { border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; padding-left: 0; font-weight: 600; }
 th { color: var(--soft); font-weight: 500; }
 .scroll { overflow-x: auto; margin: .75rem 0; }
+.facts { color: var(--soft); font-size: .85rem; list-style: none; padding: 0; margin: .75rem 0; }
+.status { font-weight: 600; } .OK { color: var(--good); } .DROP { color: var(--bad); }
+.FAILED { color: var(--failed); }
+th.group { text-align: center; color: inherit; font-weight: 600; }
+.apart { padding-left: 2rem; }
 .notes { color: var(--soft); font-size: .85rem; padding-left: 1.1rem; max-width: 60rem; }
 .pictures { columns: 3 18rem; column-gap: 1rem; }
 figure { margin: 0 0 1rem; break-inside: avoid; }
@@ -79,3 +92,43 @@ def document(title: str, content: str, *, style: str = "") -> str:
 {content}</body>
 </html>
 """
+
+
+def section(heading: str, *content: str) -> str:
+    """Return a heading, given as text, with HTML under it."""
+    return f"<h2>{escape(heading)}</h2>\n{''.join(content)}"
+
+
+def listed(kind: str, lines: Iterable[str]) -> str:
+    """Return lines of text as a list: ``facts`` or ``notes``."""
+    return f'<ul class="{kind}">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>\n'
+
+
+def table(content: Table | GroupedTable) -> str:
+    """Return a table that scrolls where the page is narrow; nothing for one without rows."""
+    if not content.rows:
+        return ""
+    apart: Collection[int] = ()
+    groups = ""
+    if isinstance(content, GroupedTable):
+        apart = {column for column in range(1, len(content.headings)) if column % content.span == 1}
+        names = (f'<th class="group" colspan="{content.span}">{escape(name)}</th>' for name in content.groups)
+        groups = f"<tr><th></th>{''.join(names)}</tr>\n"
+    head = groups + _row(content.headings, "th", apart)
+    body = "".join(_row(row, "td", apart) for row in content.rows)
+    return f'<div class="scroll"><table><thead>{head}</thead><tbody>\n{body}</tbody></table></div>\n'
+
+
+def figure(text: str) -> str:
+    """Return a figure as text with a minus sign in place of a hyphen."""
+    return text.replace("-", "\N{MINUS SIGN}") if _FIGURE.fullmatch(text) else text
+
+
+def _row(cells: Iterable[str], tag: str, apart: Collection[int]) -> str:
+    made = []
+    for column, cell in enumerate(cells):
+        kinds = ["apart"] if column in apart else []
+        kinds += ["status", cell] if cell in _STATUSES else []
+        attribute = f' class="{" ".join(kinds)}"' if kinds else ""
+        made.append(f"<{tag}{attribute}>{escape(figure(cell))}</{tag}>")
+    return f"<tr>{''.join(made)}</tr>\n"

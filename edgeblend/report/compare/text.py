@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from edgeblend.report.compare_tables import (
+from edgeblend.report.compare.tables import (
     KINDS,
-    Table,
     accuracy_table,
     agreement_table,
     breakdown_table,
@@ -16,6 +15,7 @@ from edgeblend.report.compare_tables import (
     speed_table,
 )
 from edgeblend.report.figures import counted
+from edgeblend.report.tables import Table
 from edgeblend.terminal.printing import aligned
 
 if TYPE_CHECKING:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from edgeblend.report.compare_tables import Table
 from edgeblend.report.figures import MISSING, decimals
+from edgeblend.report.tables import GroupedTable, Table
 from edgeblend.terminal.printing import human_bytes
 
 if TYPE_CHECKING:
@@ -16,24 +15,6 @@ if TYPE_CHECKING:
 _PERCENTILES = ("median", "p90", "p99")
 _STREAMING = ("frames/s", "graphs alone", "of graphs alone", "streams", "in flight")
 _START = ("computes in", "canvas", "frame", "found", "load s", "first s", "memory", "size")
-_BETWEEN = "    "
-
-_Item = TypeVar("_Item")
-
-
-@dataclass(frozen=True, slots=True)
-class GroupedTable:
-    """Rows of text in groups of equally many columns, each with a name above it."""
-
-    groups: tuple[str, ...]
-    headings: tuple[str, ...]
-    """Of every column; the first one says what a row is about and belongs to no group."""
-    rows: tuple[tuple[str, ...], ...]
-
-    @property
-    def span(self) -> int:
-        """Columns of a group."""
-        return (len(self.headings) - 1) // len(self.groups)
 
 
 def latency_table(bundles: Sequence[BenchedBundle]) -> GroupedTable:
@@ -78,25 +59,6 @@ def start_table(report: BenchReport) -> Table:
     return Table(("start", *_START), tuple(rows))
 
 
-def aligned_groups(table: GroupedTable) -> list[str]:
-    """Return the rows as lines, with the groups apart and their names above them, shortened if need be."""
-    listed = [table.headings, *table.rows]
-    widths = [max(len(row[column]) for row in listed) for column in range(len(table.headings))]
-    lines = []
-    for row in listed:
-        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        groups = ["  ".join(group) for group in _groups(cells[1:], table.span)]
-        lines.append(_BETWEEN.join((row[0].ljust(widths[0]), *groups)).rstrip())
-    spans = [sum(group) + 2 * (table.span - 1) for group in _groups(widths[1:], table.span)]
-    names = [_headline(name, width) for name, width in zip(table.groups, spans, strict=True)]
-    return [_BETWEEN.join((" " * widths[0], *names)).rstrip(), *lines]
-
-
-def fitted(name: str, width: int) -> str:
-    """Return a name of at most so many letters: of a longer one the end, which tells bundles apart."""
-    return name if len(name) <= width else f"...{name[3 - width :]}"
-
-
 def as_size(size: tuple[int, int]) -> str:
     """Return (height, width) such as ``512x736``."""
     return f"{size[0]}x{size[1]}"
@@ -113,14 +75,3 @@ def _sizes(sizes: Sequence[tuple[int, int]]) -> str:
 def _flat(groups: Iterable[tuple[str, ...]]) -> Iterator[str]:
     for group in groups:
         yield from group
-
-
-def _groups(items: Sequence[_Item], span: int) -> Iterator[Sequence[_Item]]:
-    for start in range(0, len(items), span):
-        yield items[start : start + span]
-
-
-def _headline(name: str, width: int) -> str:
-    """Return the name of a group over all of it."""
-    shown = fitted(name, width)
-    return f" {shown} ".center(width, "-") if len(shown) <= width - 4 else shown.rjust(width)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeblend import __version__
 from edgeblend.calibration.evaluation.compare_report import ap_change
-from edgeblend.report.compare_tables import KINDS
+from edgeblend.report.compare.tables import KINDS
 from edgeblend.terminal.printing import as_text
 
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from edgeblend.calibration.evaluation.compare_report import ap_change
 from edgeblend.report.figures import MISSING, decibels, decimals, signed
+from edgeblend.report.tables import Table
 from edgeblend.terminal.printing import human_bytes
 
 if TYPE_CHECKING:
@@ -32,14 +32,6 @@ _BREAKDOWN = {
     "large": "ap_large",
     "AR": "ar",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows of text under headings; the first column says what a row is about."""
-
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def accuracy_table(report: CompareReport) -> Table:

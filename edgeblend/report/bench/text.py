@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from edgeblend.report.bench_tables import (
-    aligned_groups,
-    as_size,
-    fitted,
-    latency_table,
-    start_table,
-    streaming_table,
-)
+from edgeblend.report.bench.tables import as_size, latency_table, start_table, streaming_table
 from edgeblend.report.figures import counted
+from edgeblend.report.tables import aligned_groups, fitted
 from edgeblend.terminal.printing import aligned
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What ``bench`` measured, as text, tables, JSON and a page."""

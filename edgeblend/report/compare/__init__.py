@@ -1,0 +1,1 @@
+"""What ``compare`` measured, as text, tables, JSON and a page."""
