@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.arguments import check_list, check_path, check_text
 from edgeblend.calibration.coco_categories import read_classes
 from edgeblend.calibration.coco_file import Annotation, Image, listed, read_document
 from edgeblend.calibration.coco_pictures import find_pictures
@@ -106,7 +107,13 @@ def read_coco(
         InputError: the file is missing or not COCO's format, contradicts itself, names a class that
             ``class_names`` lacks, or pictures are missing.
     """
-    path = Path(annotations)
+    path = check_path("annotations", annotations)
+    if images is not None:
+        images = check_path("images", images)
+    if class_names is not None:
+        class_names = [
+            check_text("class_names", name) for name in check_list("class_names", class_names, "names")
+        ]
     document, notes = read_document(path)
     used = {item.category_id for item in document.annotations}
     classes = read_classes(path, document.categories, used, class_names)

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.arguments import check_number, check_path
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.accuracy import Accuracy, AccuracyTally
 from edgeblend.calibration.agreement_totals import AgreementTotals, compare_instances, totals_of
@@ -115,13 +116,21 @@ def check_search(max_drop: float | None, images: str | Path | None, annotations:
     """Refuse options of a search that mean nothing.
 
     Raises:
-        InputError: pictures without a drop, or a drop that is not above 0 and at most 100.
+        InputError: pictures without a drop, or a drop that is not above 0 and at most 100, or no path.
     """
+    check_pictures(images, annotations)
     if max_drop is None:
         if images is not None or annotations is not None:
             raise InputError("pictures and annotations are for a search: say how much may be lost (max_drop)")
-    elif not 0 < max_drop <= 100:
-        raise InputError(f"expected a drop above 0 to allow, in points of 100, got {max_drop}")
+    else:
+        check_number("max_drop", max_drop, above=0, highest=100)
+
+
+def check_pictures(images: object, annotations: object) -> None:
+    """Refuse pictures or annotations that are no paths, with an InputError."""
+    for name, given in (("images", images), ("annotations", annotations)):
+        if given is not None:
+            check_path(name, given)
 
 
 def open_validation(

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from edgeblend.arguments import check_path
 from edgeblend.errors import CheckpointError
 from edgeblend.model.blendmask import BlendMask, parameter_shapes
 from edgeblend.model.checkpoint_file import check_file, is_safetensors, read_content
@@ -52,7 +53,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         CheckpointError: the file is missing, broken, unsafe, no checkpoint, or holds NaN or infinity.
     """
-    path = Path(path)
+    path = check_path("path", path)
     section = choose_section(read_content(path), path)
     names = canonical_names(section, path, safetensors=is_safetensors(path))
     checkpoint = Checkpoint(_weights(section, names.canonical, path))
@@ -66,7 +67,7 @@ def checkpoint_digest(path: str | Path) -> str:
     Raises:
         CheckpointError: the file is missing, empty or cannot be read.
     """
-    path = Path(path)
+    path = check_path("path", path)
     check_file(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -174,7 +174,7 @@ def test_a_gain_is_no_drop(dataset):
     [
         ((None, "val", None), "pictures and annotations are for a search"),
         ((None, None, "val.json"), "pictures and annotations are for a search"),
-        ((0, None, None), "expected a drop above 0 .* got 0"),
+        ((0, None, None), "max_drop must be above 0, got 0"),
         ((-0.5, None, None), "got -0.5"),
         ((float("nan"), None, None), "got nan"),
         ((float("inf"), None, None), "got inf"),
