@@ -26,6 +26,7 @@ from edgeblend.calibration.frames import (
     open_frames,
 )
 from edgeblend.calibration.spool import Spool
+from edgeblend.callbacks import callers_items
 from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 
@@ -74,7 +75,7 @@ class CalibrationSet:
             InputError: one is no longer there or no longer what it was, or the set was closed.
         """
         indices = [candidate.index for candidate in self._chosen]
-        for candidate, frame in zip_longest(self._chosen, self._source.read(indices)):
+        for candidate, frame in zip_longest(self._chosen, callers_items(self._source.read(indices))):
             yield _checked(candidate, frame, self.description)
 
     @property

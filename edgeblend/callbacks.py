@@ -6,11 +6,14 @@ callback raised is marked, so that whoever wraps errors can tell it from them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from edgeblend.arguments import shown
 from edgeblend.errors import InputError
+
+_Item = TypeVar("_Item")
 
 Say = Callable[[str], None]
 """Is called with a line of text."""
@@ -45,6 +48,18 @@ def callers_code() -> Iterator[None]:
         with suppress(Exception):  # a class that takes no attributes
             setattr(error, _MARK, True)
         raise
+
+
+def callers_items(items: Iterable[_Item]) -> Iterator[_Item]:
+    """Yield items, and mark what comes instead of one as the caller's own."""
+    iterator = iter(items)
+    while True:
+        with callers_code():
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item
 
 
 def raised_by_caller(error: BaseException) -> BaseException | None:
