@@ -107,7 +107,13 @@ def quantize(
         if max_drop is not None:
             say("measuring the float bundle")
             validation = open_validation(
-                source, reference, frames, images=images, annotations=annotations, report=note
+                source,
+                reference,
+                frames,
+                images=images,
+                annotations=annotations,
+                report=note,
+                opened=stack,
             )
             search = Search(validation, max_drop, progress=say)
         with stage_bundle(out, overwrite=overwrite) as folder:

@@ -70,7 +70,13 @@ def measure_sensitivity(
         if annotations is not None:
             say("measuring the float bundle")
             validation = open_validation(
-                source, reference, chosen, images=images, annotations=annotations, report=note
+                source,
+                reference,
+                chosen,
+                images=images,
+                annotations=annotations,
+                report=note,
+                opened=stack,
             )
         found: list[LayerSensitivity] = []
         for part in PARTS:
