@@ -27,6 +27,7 @@ from edgeblend.runtime.backends.base import Precision
 from edgeblend.runtime.backends.registry import load_backend
 from edgeblend.runtime.segmenter import Segmenter, SegmenterInfo
 from edgeblend.runtime.sessions import engine_options, open_sessions
+from edgeblend.third_party_warnings import warnings_are_no_errors
 
 LATENCY_ROUNDS = 6
 """In which bundles take turns; a turn costs a frame that is not timed."""
@@ -70,6 +71,7 @@ class _Warm:
         return float(np.median([frame.detections for frame in self.frames]))
 
 
+@warnings_are_no_errors()
 def bench(
     bundles: Sequence[str | Path | Bundle] | str | Path | Bundle,
     frames: Frames | None = None,

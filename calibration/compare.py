@@ -33,6 +33,7 @@ from edgeblend.manifest import Part
 from edgeblend.runtime.backends.base import Precision, Session
 from edgeblend.runtime.segmenter import Segmenter
 from edgeblend.runtime.sessions import engine_options, open_sessions
+from edgeblend.third_party_warnings import warnings_are_no_errors
 
 MAX_AP_DROP = 0.5
 """AP points that a candidate may lose, where there are labels and nothing else is asked for."""
@@ -62,6 +63,7 @@ class _Open:
     segmenter: Segmenter
 
 
+@warnings_are_no_errors()
 def compare(
     reference: str | Path | Bundle,
     candidates: Sequence[str | Path | Bundle],

@@ -47,6 +47,7 @@ from edgeblend.model.fold import fold_batch_norms
 from edgeblend.runtime.attention import AttentionLayer
 from edgeblend.runtime.backends.base import EngineOptions
 from edgeblend.runtime.backends.registry import load_backend
+from edgeblend.third_party_warnings import warnings_are_no_errors
 
 ATTENTION_FILE = "attention.safetensors"
 
@@ -68,6 +69,7 @@ class Trained(Protocol):
         """A file of its classes."""
 
 
+@warnings_are_no_errors()
 def convert(
     checkpoint: str | Path | Trained,
     out: str | Path,

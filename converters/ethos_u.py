@@ -29,6 +29,7 @@ from edgeblend.converters.vela import (
 from edgeblend.converters.vela_report import EthosUReport, GraphReport, graph_report
 from edgeblend.errors import ConversionError, InputError, OutputError
 from edgeblend.manifest import MANIFEST_NAME, GraphSpec, Manifest, Part, encode_manifest
+from edgeblend.third_party_warnings import warnings_are_no_errors
 
 TARGET = "ethos-u"
 FORMAT = "tflite-ethos-u"
@@ -36,6 +37,7 @@ SOURCE_TARGET = "tflite"
 SOURCE_FORMAT = "tflite"
 
 
+@warnings_are_no_errors()
 def convert_for_ethos_u(
     bundle: str | Path | Bundle,
     out: str | Path,

@@ -145,11 +145,11 @@ def _record_problems(manifest: Manifest) -> Iterator[str]:
 def _measured_problems(manifest: Manifest) -> Iterator[str]:
     """Yield what was measured of tensors that no graph has."""
     outputs = {(part, spec.name) for part, graph in manifest.graphs.items() for spec in graph.outputs}
-    measured = [("verification", manifest.verification.tensors)]
+    measured = {"verification": [(item.graph, item.tensor) for item in manifest.verification.tensors]}
     if manifest.quantization is not None:
-        measured.append(("quantization", manifest.quantization.measured.tensors))
-    for what, tensors in measured:
-        named = [(item.graph, item.tensor) for item in tensors]
+        noise = manifest.quantization.measured.tensors
+        measured["quantization"] = [(item.graph, item.tensor) for item in noise]
+    for what, named in measured.items():
         for part, name in dict.fromkeys(named):
             if (part, name) not in outputs:
                 yield f"{what} names {name!r}, which is no output of the {part} graph"

@@ -36,8 +36,10 @@ from edgeblend.manifest import (
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.base import EngineOptions
 from edgeblend.runtime.backends.registry import load_backend
+from edgeblend.third_party_warnings import warnings_are_no_errors
 
 
+@warnings_are_no_errors()
 def quantize(
     bundle: str | Path | Bundle,
     out: str | Path,

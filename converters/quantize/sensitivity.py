@@ -19,8 +19,10 @@ from edgeblend.converters.quantize.search import check_pictures, open_validation
 from edgeblend.converters.quantize.toolkits import load_toolkit
 from edgeblend.errors import InputError
 from edgeblend.recipe import Recipe
+from edgeblend.third_party_warnings import warnings_are_no_errors
 
 
+@warnings_are_no_errors()
 def measure_sensitivity(
     bundle: str | Path | Bundle,
     *,

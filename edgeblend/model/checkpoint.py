@@ -21,6 +21,7 @@ from edgeblend.model.checkpoint_fit import (
     mismatch,
 )
 from edgeblend.model.checkpoint_names import Section, canonical_names, choose_section, listed
+from edgeblend.third_party_warnings import warnings_are_no_errors
 
 __all__ = [
     "Checkpoint",
@@ -42,6 +43,7 @@ class Checkpoint(dict[str, Tensor]):
     """Sentences for people: prefixes that were taken off, weights in the file that are not used."""
 
 
+@warnings_are_no_errors()
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Return a checkpoint's tensors as float32, under the names that networks of this package use.
 

@@ -20,6 +20,7 @@ from edgeblend.errors import TrainingError
 from edgeblend.model.blendmask import build_network
 from edgeblend.model.criterion import TrainingNetwork
 from edgeblend.model.pretrained import load_imagenet, start_from
+from edgeblend.third_party_warnings import warnings_are_no_errors
 from edgeblend.training import files
 from edgeblend.training.batches import Batches
 from edgeblend.training.evaluation import accuracy_to_record, evaluate, record_to_accuracy
@@ -50,6 +51,7 @@ class TrainingResult:
     """What was dropped from the data, or assumed, one line each."""
 
 
+@warnings_are_no_errors()
 def train(
     dataset: str | Path | CocoDataset,
     out: str | Path,

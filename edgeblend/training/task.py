@@ -71,9 +71,10 @@ def define_task(
         TrainingError: there is no object to learn from.
     """
     check_training_options(options)
-    for name, given in (("dataset", dataset), ("validation", validation)):
-        if not isinstance(given, CocoDataset | None) or (name == "dataset" and given is None):
-            check_path(name, given)
+    if not isinstance(dataset, CocoDataset):
+        check_path("dataset", dataset)
+    if not isinstance(validation, CocoDataset | None):
+        check_path("validation", validation)
     device = choose_device(options.device)
     dtype = choose_precision(options.precision, device)
     given = load_config(config)

@@ -9,6 +9,7 @@ from typing import cast
 from edgeblend.engine_packages import engine_packages
 from edgeblend.errors import EngineError
 from edgeblend.runtime.backends.base import Backend, engine_errors
+from edgeblend.third_party_warnings import warnings_are_no_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ def backend_names() -> tuple[str, ...]:
     return tuple(sorted({*BACKENDS, *engine_packages()}))
 
 
+@warnings_are_no_errors()
 def load_backend(name: str) -> Backend:
     """Import what drives the engine ``name``.
 
