@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import get_args
 
 from edgeblend import paths
-from edgeblend.arguments import check_path
+from edgeblend.arguments import check_flag, check_kind, check_path
 from edgeblend.choices import check_choice
 from edgeblend.errors import BundleError, OutputError
 from edgeblend.junk import is_junk
@@ -63,6 +63,7 @@ class Bundle:
 
     def file(self, spec: FileSpec) -> Path:
         """Return where one of the manifest's files lies."""
+        check_kind("spec", spec, FileSpec, "a file of the manifest")
         return self.folder / spec.name
 
     def graph_files(self, part: Part) -> tuple[Path, ...]:
@@ -114,6 +115,7 @@ def check_output(out: Path, *, overwrite: bool) -> Found:
     Raises:
         OutputError: as :func:`stage_bundle`.
     """
+    check_flag("overwrite", overwrite)
     found = look_at(out)
     if found.state is None:
         return found

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgeblend import paths
+from edgeblend.callbacks import raised_by_caller
 from edgeblend.errors import OutputError
 from edgeblend.renaming import exchange, rename_new
 from edgeblend.replaceable import Found, check_file, check_folder, check_not_mounted, look_at
@@ -192,6 +193,8 @@ def _reported(out: Path) -> Iterator[None]:
     except OutputError:
         raise
     except Exception as error:
+        if raised_by_caller(error) is error:
+            raise
         reason = disk_failure(error, out.parent)
         if reason is None and not isinstance(error, OSError):
             raise

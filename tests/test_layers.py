@@ -21,7 +21,8 @@ LAYERS = (
     + ("edgeblend.choices", "edgeblend.one_at_a_time", "edgeblend.staging", "edgeblend.class_list")
     + ("edgeblend.junk", "edgeblend.renaming", "edgeblend.write_errors", "edgeblend.replaceable")
     + ("edgeblend.manifest_checks", "edgeblend.manifest_schema", "edgeblend.zipped", "edgeblend.arguments")
-    + ("edgeblend.child_process", "edgeblend.telemetry", "edgeblend.json_errors"),
+    + ("edgeblend.child_process", "edgeblend.telemetry", "edgeblend.json_errors", "edgeblend.callbacks")
+    + ("edgeblend.engine_packages", "edgeblend.third_party_warnings"),
     ("edgeblend.runtime",),
     ("edgeblend.testing",),
     ("edgeblend.calibration",),
@@ -36,7 +37,10 @@ MODEL_MAY_IMPORT = (
     "edgeblend.spec",
     "edgeblend.model",
     "edgeblend.paths",
+    "edgeblend.arguments",
+    "edgeblend.callbacks",
     "edgeblend.choices",
+    "edgeblend.third_party_warnings",
 )
 
 OUTSIDE = {

@@ -27,6 +27,7 @@ from edgeblend.class_list import class_list_text
 from edgeblend.classes import category_ids_problem
 from edgeblend.errors import CheckpointError, InputError, OutputError
 from edgeblend.junk import is_junk
+from edgeblend.model.checkpoint_sums import altered_record
 from edgeblend.model.config_file import Setting
 from edgeblend.model.config_keys import KEYS
 from edgeblend.staging import look_at, remove_leftovers, write_whole
@@ -150,7 +151,7 @@ def read_last(path: Path) -> dict[str, Any]:
 def _check_sums(path: Path) -> None:
     """Raise a ValueError for a file that was altered: torch writes checksums, and does not look at them."""
     with zipfile.ZipFile(path) as archive:
-        if (altered := archive.testzip()) is not None:
+        if (altered := altered_record(archive)) is not None:
             raise ValueError(f"{altered} in it was altered")
 
 

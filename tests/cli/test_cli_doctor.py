@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import edgeblend
+from edgeblend import engine_packages
 from edgeblend.cli import requirements
-from edgeblend.runtime.backends import registry
 
 
 def test_it_lists_openvino_with_its_devices(cli_json):
@@ -117,7 +117,7 @@ def test_an_engine_that_fails_does_not_hide_the_others(step, monkeypatch, cli, c
         return broken_backend()
 
     entry = SimpleNamespace(name="abacus", value="abacus.backend", load=load)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    monkeypatch.setattr(engine_packages, "entry_points", lambda group: [entry])
     engines = cli_json(["doctor"])["engines"]
     assert {"load": "libengine.so.1", "look": "driver: not loaded"}[step] in engines["abacus"]["error"]
     assert "devices" in engines["openvino"]
