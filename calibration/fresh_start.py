@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,6 +24,7 @@ from edgeblend.calibration.peak_memory import peak_resident_bytes
 from edgeblend.choices import check_choice
 from edgeblend.errors import EdgeBlendError, OutputError
 from edgeblend.runtime.backends.base import Precision
+from edgeblend.temporary import TemporaryFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def _saved(frames: Sequence[NDArray[np.uint8]]) -> Iterator[list[Path]]:
     """Give the frames as files, for as long as the block takes."""
     with ExitStack() as stack:
         try:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeblend-")))
+            folder = Path(stack.enter_context(TemporaryFolder()))
             paths = [folder / f"{number}.npy" for number in range(len(frames))]
             for path, frame in zip(paths, frames, strict=True):
                 np.save(path, frame)

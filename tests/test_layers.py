@@ -21,7 +21,8 @@ LAYERS = (
     + ("edgeblend.choices", "edgeblend.one_at_a_time", "edgeblend.staging", "edgeblend.class_list")
     + ("edgeblend.junk", "edgeblend.renaming", "edgeblend.write_errors", "edgeblend.replaceable")
     + ("edgeblend.manifest_checks", "edgeblend.manifest_schema", "edgeblend.zipped", "edgeblend.arguments")
-    + ("edgeblend.child_process", "edgeblend.telemetry", "edgeblend.json_errors"),
+    + ("edgeblend.child_process", "edgeblend.telemetry", "edgeblend.json_errors")
+    + ("edgeblend.temporary",),
     ("edgeblend.runtime",),
     ("edgeblend.testing",),
     ("edgeblend.calibration",),

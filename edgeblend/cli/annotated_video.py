@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.errors import InputError, OutputError
+from edgeblend.temporary import TemporaryFolder
 
 Frame = NDArray[np.uint8]
 _DEFAULT_RATE = 25.0
@@ -134,9 +134,9 @@ def find_codec(size: tuple[int, int], codecs: Sequence[Codec] = CODECS) -> Codec
     )
 
 
-def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+def _temporary_folder() -> TemporaryFolder:
     try:
-        return tempfile.TemporaryDirectory(prefix="edgeblend-")
+        return TemporaryFolder()
     except OSError as error:
         raise OutputError(
             f"there is no temporary folder to try out codecs in ({error.strerror}); set TMPDIR to one "
