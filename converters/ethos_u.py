@@ -7,7 +7,6 @@ stream for a part of the graph, and whatever the NPU does not take, for the CPU 
 from __future__ import annotations
 
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from edgeblend.converters.vela import (
 from edgeblend.converters.vela_report import EthosUReport, GraphReport, graph_report
 from edgeblend.errors import ConversionError, InputError, OutputError
 from edgeblend.manifest import MANIFEST_NAME, GraphSpec, Manifest, Part, encode_manifest
+from edgeblend.temporary import TemporaryFolder
 from edgeblend.third_party_warnings import warnings_are_no_errors
 
 TARGET = "ethos-u"
@@ -147,9 +147,9 @@ def _compile_part(source: Bundle, part: Part, folder: Path, options: VelaOptions
     return _Compiled(part, spec, report, output.summary)
 
 
-def _temporary_folder(file: Path) -> tempfile.TemporaryDirectory[str]:
+def _temporary_folder(file: Path) -> TemporaryFolder:
     try:
-        return tempfile.TemporaryDirectory(prefix="edgeblend-vela-")
+        return TemporaryFolder()
     except OSError as error:
         raise OutputError(
             f"{file}: there is no temporary folder to compile it in ({error.strerror}); set TMPDIR to one "

@@ -7,7 +7,6 @@ is whole or absent.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from edgeblend.junk import is_junk
 from edgeblend.manifest import MANIFEST_NAME, FileSpec, GraphSpec, Manifest, Part, decode_manifest
 from edgeblend.manifest_checks import check_listing
 from edgeblend.staging import Found, check_not_mounted, look_at, stage_folder, staged_files, write_whole
+from edgeblend.temporary import TemporaryFolder
 from edgeblend.zipped import MANIFEST_LIMIT, extract_bundle, is_zipped_bundle, zip_folder
 
 
@@ -40,7 +40,7 @@ class Bundle:
     path: Path
     manifest: Manifest
     folder: Path
-    _extracted: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)
+    _extracted: TemporaryFolder | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:
@@ -184,9 +184,9 @@ def _load_zip(path: Path) -> Bundle:
     return Bundle(path, manifest, Path(extracted.name), extracted)
 
 
-def _temporary_folder(path: Path) -> tempfile.TemporaryDirectory[str]:
+def _temporary_folder(path: Path) -> TemporaryFolder:
     try:
-        return tempfile.TemporaryDirectory(prefix="edgeblend-")
+        return TemporaryFolder()
     except OSError as error:
         raise OutputError(
             f"{path}: there is no temporary folder to unpack it into ({error.strerror}); set TMPDIR to one "

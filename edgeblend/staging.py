@@ -145,9 +145,11 @@ def _replace(staged: Path, out: Path, found: Found) -> bool:
     """
     try:
         if exchange(staged, out):
-            if look_at(staged) != found:
+            try:
+                _check_same(staged, out, found)
+            except BaseException:
                 exchange(staged, out)
-                raise _changed(out, found)
+                raise
         elif _is_real_folder(staged) or _is_real_folder(out):
             _move_away_and_replace(staged, out, found)
         else:
@@ -161,14 +163,19 @@ def _move_away_and_replace(staged: Path, out: Path, found: Found) -> None:
     aside = _unused(out.parent)
     try:
         out.rename(aside)
-        if look_at(aside) != found:
-            raise _changed(out, found)
+        _check_same(aside, out, found)
         rename_new(staged, out)
     except BaseException:
         if paths.exists(aside):
             _put_back(aside, out)
         raise
     _remove(aside)
+
+
+def _check_same(aside: Path, out: Path, found: Found) -> None:
+    """Refuse what was moved away from ``out`` if it is not what was found there."""
+    if look_at(aside, named=out) != found:
+        raise _changed(out, found)
 
 
 def _put_back(aside: Path, out: Path) -> None:

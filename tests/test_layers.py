@@ -22,7 +22,7 @@ LAYERS = (
     + ("edgeblend.junk", "edgeblend.renaming", "edgeblend.write_errors", "edgeblend.replaceable")
     + ("edgeblend.manifest_checks", "edgeblend.manifest_schema", "edgeblend.zipped", "edgeblend.arguments")
     + ("edgeblend.child_process", "edgeblend.telemetry", "edgeblend.json_errors", "edgeblend.callbacks")
-    + ("edgeblend.engine_packages", "edgeblend.third_party_warnings"),
+    + ("edgeblend.engine_packages", "edgeblend.third_party_warnings", "edgeblend.temporary"),
     ("edgeblend.runtime",),
     ("edgeblend.testing",),
     ("edgeblend.calibration",),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.errors import InputError, OutputError
+from edgeblend.temporary import TemporaryFolder
 from edgeblend.write_errors import cannot_write, disk_failure
 
 Frame = NDArray[np.uint8]
@@ -186,9 +187,9 @@ def _check_room(folder: Path) -> None:
         ) from error
 
 
-def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+def _temporary_folder() -> TemporaryFolder:
     try:
-        return tempfile.TemporaryDirectory(prefix="edgeblend-")
+        return TemporaryFolder()
     except OSError as error:
         raise OutputError(
             f"there is no temporary folder to try out codecs in ({error.strerror}); set TMPDIR to one "

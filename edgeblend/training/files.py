@@ -123,7 +123,10 @@ def write_last(path: Path, content: Mapping[str, Any]) -> None:
 
     def write(file: Path) -> None:
         with file.open("wb") as sink:  # handed a path, torch would write its name into the file
-            torch.save({"format": _FORMAT, **content}, sink)
+            try:
+                torch.save({"format": _FORMAT, **content}, sink)
+            except RuntimeError as error:  # torch's writer complains of what it lacks after Ctrl-C, too
+                raise error.__context__ or error from None
 
     write_whole(path, write)
 

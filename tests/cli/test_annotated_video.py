@@ -72,7 +72,7 @@ def test_no_temporary_folder(monkeypatch):
     def none(**options):
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
 
-    monkeypatch.setattr(tempfile, "TemporaryDirectory", none)
+    monkeypatch.setattr(tempfile, "mkdtemp", none)
     with pytest.raises(OutputError, match=r"no temporary folder .*\['/tmp'\]\); set TMPDIR"):
         find_codec(SIZE)
 

@@ -350,7 +350,7 @@ def test_no_temporary_folder(tmp_path, monkeypatch):
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
 
     bundle = write_bundle(tmp_path / "float")
-    monkeypatch.setattr(tempfile, "TemporaryDirectory", none)
+    monkeypatch.setattr(tempfile, "mkdtemp", none)
     with pytest.raises(OutputError, match=r"detector\.tflite: there is no temporary folder .*; set TMPDIR"):
         convert_for_ethos_u(bundle, tmp_path / "out")
     assert not (tmp_path / "out").exists()
