@@ -152,6 +152,8 @@ TRIED: dict[str, Attempt] = {
 
 OURS = {
     "a word that its caller has checked": (
+        "calibration.coco_matches.evaluator_settings(kind)",
+        "calibration.coco_matches.match_detections(kind)",
         "calibration.sources.why_no_file(kind)",
         "converters.exported.ExportedGraph.spec(precision)",
         "converters.npu_lint.lint_model(part)",

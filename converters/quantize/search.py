@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -102,15 +103,16 @@ class Validation:
         chosen = sorted(positions) if positions is not None else list(range(len(self.pictures)))
         segmenter = bare_segmenter(self.source, graphs)
         tally = _tally(self.pictures) if positions is None else None
-        each: list[AgreementTotals] = []
+        total, each = AgreementTotals(), array("d")
         for position, picture in zip(chosen, self.pictures.read(chosen), strict=True):
             instances = segmenter(picture)
-            each.append(totals_of(compare_instances(self.expected[position], instances)))
+            totals = totals_of(compare_instances(self.expected[position], instances))
+            total += totals
+            each.append(totals.agreement)
             if tally is not None:
                 tally.add(position, instances)
         accuracy = tally.accuracy() if tally is not None else None
-        drop = judged_drop(self.accuracy, accuracy, sum(each, AgreementTotals()))
-        return drop, [totals.agreement for totals in each]
+        return judged_drop(self.accuracy, accuracy, total), each.tolist()
 
 
 def check_search(max_drop: float | None, images: str | Path | None, annotations: str | Path | None) -> None:
