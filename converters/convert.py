@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from edgeblend.arguments import check_path
+from edgeblend.arguments import check_path, shown
 from edgeblend.bundle import Bundle, check_output, describe_file, stage_bundle
 from edgeblend.converters.draft import ConvertOptions, Precision, check_options, draft_manifest
 from edgeblend.converters.model_classes import ClassNames, read_class_names
@@ -43,6 +43,8 @@ from edgeblend.model.blendmask import BlendMask, build_network
 from edgeblend.model.checkpoints.read import checkpoint_digest, load_weights, read_checkpoint
 from edgeblend.model.config import load_config
 from edgeblend.model.fold import fold_batch_norms
+from edgeblend.processes.callbacks import Say, callback
+from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.runtime.attention import AttentionLayer
 from edgeblend.runtime.backends.base import EngineOptions
 from edgeblend.runtime.backends.registry import load_backend
@@ -67,6 +69,7 @@ class Trained(Protocol):
         """A file of its classes."""
 
 
+@warnings_are_no_errors()
 def convert(
     checkpoint: str | Path | Trained,
     out: str | Path,
@@ -80,7 +83,7 @@ def convert(
     class_names: ClassNames | None = None,
     category_ids: Sequence[int] | None = None,
     overwrite: bool = False,
-    progress: Callable[[str], None] = lambda step: None,
+    progress: Say | None = None,
 ) -> Bundle:
     """Convert a checkpoint into a bundle, verified against torch.
 
@@ -103,7 +106,7 @@ def convert(
         category_ids: the id of each class in its data set, which results are written with; default: those of
             the file, or COCO's own for its 80 names, else 1 to the number of classes.
         overwrite: replace a bundle that is already at ``out``.
-        progress: called with a few words before each step.
+        progress: called with a few words before each step; what it raises ends the conversion.
 
     Returns:
         The bundle, read back from ``out``. Its manifest's ``notes`` say what was assumed.
@@ -112,6 +115,7 @@ def convert(
         ConfigError, CheckpointError, InputError, OutputError, EngineError: see their messages.
         ConversionError: the exported graphs differ from torch; nothing is left at ``out``.
     """
+    say = callback("progress", progress)
     source, config, class_names = _what_to_convert(checkpoint, config, class_names)
     options = ConvertOptions(
         target=target,
@@ -132,7 +136,7 @@ def convert(
     check_target(exporter, target, model_config, precision=precision, dynamic=dynamic)
     load_backend(target)  # verifying needs the engine
 
-    progress("reading the checkpoint")
+    say("reading the checkpoint")
     network = build_network(model_config)
     weights = read_checkpoint(source)
     load_weights(network, weights, source=str(source))
@@ -140,7 +144,7 @@ def convert(
     network = fold_batch_norms(network)
 
     with stage_bundle(out, overwrite=overwrite) as folder:
-        manifest = _write_parts(network, draft, folder, exporter, options, source, progress)
+        manifest = _write_parts(network, draft, folder, exporter, options, source, say)
         (folder / MANIFEST_NAME).write_bytes(encode_manifest(manifest))
     return Bundle.load(out)
 
@@ -153,7 +157,7 @@ def _what_to_convert(
         names = checkpoint.class_names if class_names is None else class_names
         return checkpoint.model, checkpoint.config if config is None else config, names
     if not isinstance(checkpoint, str | Path):
-        raise InputError(f"checkpoint: expected a file or what training returned, got {checkpoint!r}")
+        raise InputError(f"checkpoint: expected a file or what training returned, got {shown(checkpoint)}")
     if config is None:
         raise InputError(f"config: {checkpoint} needs one; give a published name or a YAML file")
     check_path("config", config)
@@ -167,11 +171,11 @@ def _write_parts(
     target: Target,
     options: ConvertOptions,
     checkpoint: Path,
-    progress: Callable[[str], None],
+    say: Say,
 ) -> Manifest:
     """Export and verify the graphs into ``folder`` and return the finished manifest."""
     graphs = split_network(network, attention=options.attention)
-    specs = _export_graphs(graphs, draft, folder, target, options, progress)
+    specs = _export_graphs(graphs, draft, folder, target, options, say)
     layer, attention = _write_attention(network, folder, options.attention)
     manifest = msgspec.structs.replace(
         draft,
@@ -180,7 +184,7 @@ def _write_parts(
         graphs=specs,
         tools={**draft.tools, **target.tool_versions()},
     )
-    progress("verifying against torch")
+    say("verifying against torch")
     reference: dict[Part, OpenGraph] = {
         graph.part: OpenGraph(torch_spec(graph), TorchSession(graph)) for graph in graphs
     }
@@ -203,7 +207,7 @@ def _export_graphs(
     folder: Path,
     target: Target,
     options: ConvertOptions,
-    progress: Callable[[str], None],
+    say: Say,
 ) -> dict[Part, GraphSpec]:
     height, width = draft.input.height, draft.input.width
     canvas = (height, width) if height and width else None
@@ -211,7 +215,7 @@ def _export_graphs(
     channels = examples[graphs[1].inputs[0].name].shape[1]
     specs: dict[Part, GraphSpec] = {}
     for graph in graphs:
-        progress(f"exporting the {graph.part} graph")
+        say(f"exporting the {graph.part} graph")
         written = target.export_graph(
             graph,
             folder,

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from edgeblend.arguments import check_flag, check_size, check_text
 from edgeblend.choices import check_choice
 from edgeblend.class_list import ClassList
 from edgeblend.converters.model_classes import choose_classes
@@ -44,17 +45,14 @@ def check_options(options: ConvertOptions) -> None:
     """Refuse options that are not valid, or contradict each other, with an InputError."""
     check_choice("precision", options.precision, get_args(Precision))
     check_choice("attention", options.attention, get_args(AttentionMode))
+    check_text("target", options.target)
+    check_flag("dynamic", options.dynamic)
+    check_flag("overwrite", options.overwrite)
     if options.input_size is None:
         return
     if options.dynamic:
         raise InputError("input_size: a dynamic bundle has none; give input_size or dynamic, not both")
-    sizes = options.input_size
-    whole = isinstance(sizes, tuple | list) and len(sizes) == 2 and all(isinstance(x, int) for x in sizes)
-    if not whole or not all(_SMALLEST_SIDE <= side <= _LARGEST_SIDE for side in sizes):
-        raise InputError(
-            f"input_size: expected (height, width) of {_SMALLEST_SIDE} to {_LARGEST_SIDE} pixels each, "
-            f"got {sizes!r}"
-        )
+    check_size("input_size", options.input_size, _SMALLEST_SIDE, _LARGEST_SIDE)
 
 
 def draft_manifest(config: ModelConfig, name: str, checkpoint: Path, options: ConvertOptions) -> Manifest:
@@ -119,7 +117,9 @@ def _check_limits(draft: Manifest) -> None:
 
 
 def _input_spec(config: ModelConfig, options: ConvertOptions) -> InputSpec:
-    size = options.input_size or (config.input.min_size, config.input.max_size)
+    size = (config.input.min_size, config.input.max_size)
+    if options.input_size is not None:
+        size = check_size("input_size", options.input_size, _SMALLEST_SIDE, _LARGEST_SIDE)
     mean = config.input.pixel_mean
     return InputSpec(
         height=None if options.dynamic else size[0],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import operator
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgeblend.arguments import check_ids, shown
 from edgeblend.calibration.data.coco_categories import read_classes
 from edgeblend.calibration.data.coco_file import Category
 from edgeblend.calibration.data.coco_json import decode_coco
@@ -63,13 +63,7 @@ def read_class_names(names: ClassNames | None, category_ids: Sequence[int] | Non
         raise InputError(f"category_ids: {where} has ids already; give one or the other")
     if category_ids is None:
         return listed
-    try:
-        ids = tuple(operator.index(category) for category in category_ids)
-    except TypeError:
-        raise InputError(
-            f"category_ids: expected whole numbers, one per class, got {category_ids!r}; give a list of them"
-        ) from None
-    return ClassList(listed.names, ids)
+    return ClassList(listed.names, check_ids("category_ids", category_ids))
 
 
 def choose_classes(config: ModelConfig, given: ClassList | None) -> ModelClasses:
@@ -119,7 +113,7 @@ def _starts_like_json(path: Path) -> bool:
 def _listed(names: object) -> ClassList:
     """Return the classes of a list of names, or of the lines of a class file."""
     if isinstance(names, bytes) or not isinstance(names, Sequence):
-        raise InputError(f"class_names: expected names or the path of a file with them, got {names!r}")
+        raise InputError(f"class_names: expected names or the path of a file with them, got {shown(names)}")
     for name in names:
         if not isinstance(name, str):
             raise InputError(f"class_names: expected names, got {name!r} among them")

@@ -13,6 +13,7 @@ from edgeblend.converters.third_party import import_one_at_a_time
 from edgeblend.errors import EngineError, InputError
 from edgeblend.manifest import GraphPrecision
 from edgeblend.model.config import ModelConfig
+from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 
 TARGETS = {
     "openvino": "edgeblend.converters.openvino.export",
@@ -50,6 +51,7 @@ class Target(Protocol):
         """Return the versions of what exports."""
 
 
+@warnings_are_no_errors()
 def load_target(name: str) -> Target:
     """Import what exports to ``name``.
 

@@ -11,6 +11,7 @@ from types import ModuleType
 from edgeblend import errors
 from edgeblend.converters.process_state import kept_through_import, logging_at, some_home
 from edgeblend.errors import ConversionError, EdgeBlendError, EngineError
+from edgeblend.processes.callbacks import raised_by_caller
 from edgeblend.processes.one_at_a_time import one_at_a_time
 
 _LOUD_WHEN_IMPORTED = ("torchao", "torch.utils._pytree")
@@ -39,12 +40,17 @@ def third_party(what: str, reason: Callable[[Exception], str] = one_line) -> Ite
 
 @contextmanager
 def as_conversion_error(what: str, reason: Callable[[Exception], str] = one_line) -> Iterator[None]:
-    """Raise as ConversionError what the block raises and is not ours; Ctrl-C and lack of memory stay."""
+    """Raise as ConversionError what the block raises and is not ours.
+
+    Ctrl-C, lack of memory and what a callback of the caller raised stay as they are.
+    """
     try:
         yield
     except (EdgeBlendError, MemoryError):
         raise
     except Exception as error:  # third parties' own have no class in common
+        if own := raised_by_caller(error):
+            raise own from own.__cause__
         raise ConversionError(f"{what}: {reason(error)}") from error
 
 

@@ -105,8 +105,11 @@ _NEEDS = {
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute can be anything
     if name not in _LAZY:
         raise AttributeError(f"module 'edgeblend' has no attribute {name!r}")
+    from edgeblend.processes.third_party_warnings import warnings_are_no_errors
+
     try:
-        value = getattr(import_module(_LAZY[name]), name)
+        with warnings_are_no_errors():
+            value = getattr(import_module(_LAZY[name]), name)
     except ModuleNotFoundError as error:
         doing, packages, extra = _NEEDS.get(name, ("", (), ""))
         missing = (error.name or "").partition(".")[0]

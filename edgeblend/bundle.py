@@ -7,7 +7,6 @@ is whole or absent.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
-from edgeblend.arguments import check_path
+from edgeblend.arguments import check_flag, check_kind, check_path
 from edgeblend.choices import check_choice
 from edgeblend.errors import BundleError, OutputError
 from edgeblend.files import paths
 from edgeblend.files.junk import is_junk
 from edgeblend.files.staging import Found, check_not_mounted, look_at, stage_folder, staged_files, write_whole
+from edgeblend.files.temporary import TemporaryFolder
 from edgeblend.manifest import MANIFEST_NAME, FileSpec, GraphSpec, Manifest, Part, decode_manifest
 from edgeblend.manifest_checks import check_listing
 from edgeblend.zipped import MANIFEST_LIMIT, extract_bundle, is_zipped_bundle, zip_folder
@@ -40,7 +40,7 @@ class Bundle:
     path: Path
     manifest: Manifest
     folder: Path
-    _extracted: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)
+    _extracted: TemporaryFolder | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:
@@ -63,6 +63,7 @@ class Bundle:
 
     def file(self, spec: FileSpec) -> Path:
         """Return where one of the manifest's files lies."""
+        check_kind("spec", spec, FileSpec, "a file of the manifest")
         return self.folder / spec.name
 
     def graph_files(self, part: Part) -> tuple[Path, ...]:
@@ -114,6 +115,7 @@ def check_output(out: Path, *, overwrite: bool) -> Found:
     Raises:
         OutputError: as :func:`stage_bundle`.
     """
+    check_flag("overwrite", overwrite)
     found = look_at(out)
     if found.state is None:
         return found
@@ -182,9 +184,9 @@ def _load_zip(path: Path) -> Bundle:
     return Bundle(path, manifest, Path(extracted.name), extracted)
 
 
-def _temporary_folder(path: Path) -> tempfile.TemporaryDirectory[str]:
+def _temporary_folder(path: Path) -> TemporaryFolder:
     try:
-        return tempfile.TemporaryDirectory(prefix="edgeblend-")
+        return TemporaryFolder()
     except OSError as error:
         raise OutputError(
             f"{path}: there is no temporary folder to unpack it into ({error.strerror}); set TMPDIR to one "

@@ -6,12 +6,16 @@ command line prints the message alone and exits with the class's ``exit_code``.
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 _Error = TypeVar("_Error", bound=BaseException)
 
 _LONGEST = 1000  # characters of a message that are shown
 _END = 250  # how many of them are its end, which says what to do
+
+_SWALLOWED = re.compile(r"\b(https?|ftps?|gs|s3|rtmps?|rtsps?|srt|tcp|udp|git|ssh):/(?!/)")
+"""An address that was taken for a path, which leaves one of its slashes."""
 
 
 class EdgeBlendError(Exception):
@@ -30,7 +34,7 @@ class EdgeBlendError(Exception):
 
         All of it is in ``args``.
         """
-        line = one_line(super().__str__())
+        line = _SWALLOWED.sub(r"\1://", one_line(super().__str__()))
         return line if len(line) <= _LONGEST else f"{line[: _LONGEST - _END - 5]} ... {line[-_END:]}"
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
 from edgeblend.classes import category_ids_problem
+from edgeblend.engine_packages import engine_packages
 from edgeblend.errors import BundleError
 from edgeblend.files.junk import is_junk_path, listed_names
 from edgeblend.spec import LARGEST_CANVAS, LARGEST_MASKS, LARGEST_SIDE, InputSpec
@@ -22,6 +23,13 @@ FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _Name = TypeVar("_Name", bound=Hashable)
 
 _LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
+_FORMATS = {
+    "openvino": ("openvino-ir", (".xml", ".bin")),
+    "onnxruntime": ("onnx", (".onnx",)),
+    "tflite": ("tflite", (".tflite",)),
+    "ethos-u": ("tflite-ethos-u", (".tflite",)),
+}
+"""Of our own targets the format of their graphs, and its files in order: an engine opens the first."""
 _WITHOUT_LEVEL = ("image", "bases")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SHOWN = 5
@@ -78,6 +86,30 @@ def _file_problems(manifest: Manifest) -> Iterator[str]:
             yield f"graph {part!r} is missing"
 
 
+def _format_problems(manifest: Manifest) -> Iterator[str]:
+    """Yield what is wrong with the target, and with each graph's format and files.
+
+    Another package may bring a target and a format. It may also make bundles of our formats for its own
+    target, which is then a name that it registered.
+    """
+    targets = {name: target for target, (name, _) in _FORMATS.items()}
+    suffixes = dict(_FORMATS.values())
+    known = manifest.target in _FORMATS
+    for part, graph in manifest.graphs.items():
+        if known and graph.format != _FORMATS[manifest.target][0]:
+            expected = _FORMATS[manifest.target][0]
+            yield f"the {part} graph is {graph.format!r}; the target {manifest.target!r} takes {expected!r}"
+        elif not known and graph.format in targets and manifest.target not in engine_packages():
+            yield (
+                f"the {part} graph is {graph.format!r}, which is for {targets[graph.format]!r}; no engine "
+                f"that is installed is called {manifest.target!r}"
+            )
+        ends = tuple(PurePosixPath(file.name).suffix for file in graph.files)
+        if graph.format in suffixes and ends != suffixes[graph.format]:
+            wanted = " and then ".join(suffixes[graph.format])
+            yield f"the {part} graph lists {', '.join(file.name for file in graph.files)}; expected {wanted}"
+
+
 def _model_problems(manifest: Manifest) -> Iterator[str]:
     if (manifest.attention.mode == "sparse") != (manifest.attention.file is not None):
         yield "sparse attention needs a weights file and dense attention has none"
@@ -108,6 +140,20 @@ def _record_problems(manifest: Manifest) -> Iterator[str]:
     checked = manifest.verification
     if checked.matched > checked.detections:
         yield f"{checked.matched} of {checked.detections} detections agree"
+
+
+def _measured_problems(manifest: Manifest) -> Iterator[str]:
+    """Yield what was measured of tensors that no graph has."""
+    outputs = {(part, spec.name) for part, graph in manifest.graphs.items() for spec in graph.outputs}
+    measured = {"verification": [(item.graph, item.tensor) for item in manifest.verification.tensors]}
+    if manifest.quantization is not None:
+        noise = manifest.quantization.measured.tensors
+        measured["quantization"] = [(item.graph, item.tensor) for item in noise]
+    for what, named in measured.items():
+        for part, name in dict.fromkeys(named):
+            if (part, name) not in outputs:
+                yield f"{what} names {name!r}, which is no output of the {part} graph"
+        yield from (f"{what} has the {part} output {name} twice" for part, name in _twice(named))
 
 
 def _tensor_problems(manifest: Manifest) -> Iterator[str]:
@@ -168,4 +214,12 @@ def _twice(names: Iterable[_Name]) -> list[_Name]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-_CHECKS = (_file_problems, _model_problems, _record_problems, _tensor_problems, _role_problems)
+_CHECKS = (
+    _file_problems,
+    _format_problems,
+    _model_problems,
+    _record_problems,
+    _measured_problems,
+    _tensor_problems,
+    _role_problems,
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,7 +11,15 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from edgeblend import classes
-from edgeblend.arguments import check_probability
+from edgeblend.arguments import (
+    MOST,
+    check_ids,
+    check_kind,
+    check_number,
+    check_probability,
+    check_size,
+    check_whole,
+)
 from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 from edgeblend.masks import paste, polygons, rle
@@ -23,6 +30,11 @@ if TYPE_CHECKING:
 Index = SupportsIndex | slice | Sequence[int] | Sequence[bool] | NDArray[np.bool_] | NDArray[np.integer[Any]]
 
 SegmentationFormat = Literal["rle", "polygons"]
+
+LARGEST_FRAME = 1 << 24
+"""Pixels along a side of what results are reported at."""
+LARGEST_MASK = 1 << 14
+"""Values along a side of a mask's grid."""
 
 _SHOWN = 3  # instances that a repr names
 
@@ -55,6 +67,12 @@ class Instances:
     """Category id of each of ``class_names``; empty takes COCO's own for its 80 names, else index + 1."""
 
     def __post_init__(self) -> None:
+        for name in ("boxes", "scores", "classes", "mask_probs", "mask_boxes"):
+            check_kind(name, getattr(self, name), np.ndarray, "a NumPy array")
+        check_kind("class_names", self.class_names, tuple, "a tuple of names")
+        check_kind("category_ids", self.category_ids, tuple, "a tuple of whole numbers, one per class")
+        check_kind("timings_ms", self.timings_ms, Mapping, "milliseconds by stage")
+        check_size("frame_size", self.frame_size, 1, LARGEST_FRAME)
         count = len(self.scores)
         size = self.mask_probs.shape[-1] if self.mask_probs.ndim else 0
         self._freeze("boxes", np.float32, (count, 4))
@@ -92,6 +110,7 @@ class Instances:
         category_ids: tuple[int, ...] = (),
     ) -> Instances:
         """Return no instances of a frame (height, width)."""
+        check_whole("mask_size", mask_size, 1, LARGEST_MASK)
         return cls(
             boxes=np.empty((0, 4), np.float32),
             scores=np.empty(0, np.float32),
@@ -99,7 +118,7 @@ class Instances:
             class_names=class_names,
             mask_probs=np.empty((0, mask_size, mask_size), np.float32),
             mask_boxes=np.empty((0, 4), np.float32),
-            frame_size=frame_size,
+            frame_size=check_size("frame_size", frame_size, 1, LARGEST_FRAME),
             category_ids=category_ids,
         )
 
@@ -153,6 +172,7 @@ class Instances:
 
     def polygons(self, threshold: float = 0.5, *, tolerance: float = 0.0) -> list[list[polygons.Polygon]]:
         """Return each mask's outlines along pixel edges; see ``mask_to_polygons``."""
+        check_number("tolerance", tolerance, lowest=0)
         return [
             polygons.mask_to_polygons(mask, top, left, tolerance=tolerance)
             for top, left, mask in self._regions(threshold)
@@ -186,9 +206,10 @@ class Instances:
             threshold: pixels at or above it belong to the mask.
 
         Raises:
-            InputError: ``category_ids`` does not name one id per class, or ``segmentation`` is another word.
+            InputError: an option's value is not valid, such as ``category_ids`` that are not one per class.
         """
         check_choice("segmentation", segmentation, get_args(SegmentationFormat))
+        number = check_whole("image_id", image_id, -MOST - 1, MOST)
         ids = self.category_ids if category_ids is None else self._checked_ids(category_ids)
         records = []
         for box, score, label, (top, left, mask) in zip(
@@ -203,7 +224,7 @@ class Instances:
             x0, y0, x1, y1 = box
             records.append(
                 {
-                    "image_id": image_id,
+                    "image_id": number,
                     "category_id": ids[label],
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
                     "score": score,
@@ -213,13 +234,11 @@ class Instances:
             )
         return records
 
-    def _checked_ids(self, given: Sequence[int]) -> list[int]:
-        if len(given) != len(self.class_names):
-            raise InputError(_wrong_count(self.class_names, given))
-        try:
-            return [operator.index(category) for category in given]
-        except TypeError:
-            raise InputError(f"category_ids: expected whole numbers, got {list(given)!r}") from None
+    def _checked_ids(self, given: Sequence[int]) -> tuple[int, ...]:
+        ids = check_ids("category_ids", given)
+        if len(ids) != len(self.class_names):
+            raise InputError(_wrong_count(self.class_names, ids))
+        return ids
 
     def to_supervision(self, threshold: float = 0.5) -> supervision.Detections:
         """Return these instances as ``supervision.Detections`` with masks and class names.
@@ -243,7 +262,7 @@ class Instances:
 
 
 def _wrong_count(class_names: Sequence[str], category_ids: Sequence[int]) -> str:
-    return f"expected {len(class_names)} category ids, one per class, got {len(category_ids)}"
+    return f"category_ids: expected {len(class_names)} category ids, one per class, got {len(category_ids)}"
 
 
 def _flat_polygons(outlines: list[polygons.Polygon]) -> list[list[float]]:

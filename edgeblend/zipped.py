@@ -47,12 +47,13 @@ def is_zipped_bundle(path: Path) -> bool:
 
 
 def zip_folder(folder: Path, target: Path) -> None:
-    """Write the files of a folder as a zip archive, stored as they are."""
+    """Write the files of a folder as a zip archive, stored as they are, with the modes of new files."""
+    mode = stat.S_IMODE(folder.stat().st_mode) & 0o666  # what the umask leaves of a new file's
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for file in sorted(folder.iterdir()):
             # A fixed date keeps equal bundles equal, byte for byte.
             entry = zipfile.ZipInfo(file.name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.external_attr = 0o644 << 16
+            entry.external_attr = mode << 16
             with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as sink:
                 shutil.copyfileobj(source, sink, _CHUNK)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +12,18 @@ from typing import Any, Literal, Self, get_args
 
 from numpy.typing import NDArray
 
-from edgeblend.arguments import check_share, check_whole
+from edgeblend.arguments import check_kind, check_share, check_size, check_whole
 from edgeblend.bundle import Bundle
 from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 from edgeblend.manifest import Manifest, Part
-from edgeblend.results import Instances
+from edgeblend.results import LARGEST_FRAME, Instances
 from edgeblend.runtime.assemble import PasteMode
 from edgeblend.runtime.attention import AttentionLayer, load_attention
 from edgeblend.runtime.backends.base import MOST_THREADS, Precision, Session, SessionInfo
 from edgeblend.runtime.pipeline import HostPipeline
 from edgeblend.runtime.sessions import close_sessions, engine_options, fork_sessions, open_sessions
 from edgeblend.runtime.stream import stream_frames
-
-_LARGEST = 1 << 24
-"""Pixels along a side of what results are reported at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +61,16 @@ class Segmenter:
     ) -> None:
         """Put a segmenter together from open sessions; most callers want :meth:`load`."""
         _check_options(score_threshold, paste)
-        self._manifest = manifest
-        self._sessions = dict(sessions)
-        self._attention = attention
-        self._bundle = bundle  # keeps the temporary copy of a .zip's content alive
+        self._manifest = check_kind("manifest", manifest, Manifest, "a bundle's manifest")
+        self._sessions = dict(check_kind("sessions", sessions, Mapping, "what open_sessions returned"))
+        self._attention = check_kind(
+            "attention", attention, AttentionLayer | None, "an attention layer, or None"
+        )
+        # Keeps the temporary copy of a .zip's content alive.
+        self._bundle = check_kind("bundle", bundle, Bundle | None, "a loaded bundle, or None")
         self._score_threshold = score_threshold
         self._paste: PasteMode = paste
-        self._streams = streams
+        self._streams = check_whole("streams", streams, 1, MOST_THREADS)
         self._pipeline = HostPipeline(
             manifest,
             self._sessions,
@@ -152,8 +152,10 @@ class Segmenter:
 
         They are closed, too, where there will be no segmenter. Options are those of :meth:`load`.
         """
+        check_kind("sessions", sessions, Mapping, "what open_sessions returned")
         with ExitStack() as opened:
             opened.callback(close_sessions, sessions)
+            check_kind("bundle", bundle, Bundle, "a loaded bundle")
             _check_options(score_threshold, paste)
             file = bundle.manifest.attention.file
             segmenter = cls(
@@ -163,7 +165,7 @@ class Segmenter:
                 bundle=bundle,
                 score_threshold=score_threshold,
                 paste=paste,
-                streams=check_whole("streams", streams, 1, MOST_THREADS),
+                streams=streams,
             )
             opened.pop_all()
         return segmenter
@@ -183,7 +185,7 @@ class Segmenter:
             InputError: the array is not a picture.
             EngineError: the engine failed, or the segmenter was closed.
         """
-        size = None if output_size is None else _check_size(output_size)
+        size = None if output_size is None else check_size("output_size", output_size, 1, LARGEST_FRAME)
         with self._lock:
             return self._pipeline(frame, size)
 
@@ -214,9 +216,9 @@ class Segmenter:
         count = self._streams + 2
         if in_flight is not None:
             count = check_whole("in_flight", in_flight, 1, MOST_THREADS)
-        if isinstance(frames, str | bytes) or not isinstance(frames, Iterable):
+        if isinstance(frames, str | bytes | Mapping) or not isinstance(frames, Iterable):
             raise InputError(f"frames: got {type(frames).__name__}; give pictures one after the other")
-        size = None if output_size is None else _check_size(output_size)
+        size = None if output_size is None else check_size("output_size", output_size, 1, LARGEST_FRAME)
         return stream_frames(self._fork, frames, in_flight=count, output_size=size)
 
     def _fork(self) -> Segmenter:
@@ -269,13 +271,6 @@ class Segmenter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _check_size(size: object) -> tuple[int, int]:
-    if not isinstance(size, Sequence) or len(size) != 2:
-        raise InputError(f"output_size must be (height, width) in whole pixels above 0, got {size!r}")
-    height, width = (check_whole("output_size", side, 1, _LARGEST) for side in size)
-    return height, width
 
 
 def _check_options(score_threshold: float | None, paste: str) -> None:

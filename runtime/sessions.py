@@ -11,6 +11,7 @@ from typing import TypeVar, get_args
 from edgeblend.bundle import Bundle
 from edgeblend.errors import EngineError, InputError
 from edgeblend.manifest import Part
+from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.runtime.backends.base import Backend, CompiledSession, EngineOptions, Precision, Session
 from edgeblend.runtime.backends.registry import BACKENDS, backend_names, load_backend
 from edgeblend.runtime.graph_check import check_graphs
@@ -19,6 +20,7 @@ _Option = TypeVar("_Option", bound=str)
 _PARTS: tuple[Part, ...] = get_args(Part)
 
 
+@warnings_are_no_errors()
 def open_sessions(
     bundle: Bundle,
     *,
@@ -55,6 +57,7 @@ def open_sessions(
     return dict(sessions)
 
 
+@warnings_are_no_errors()
 def fork_sessions(sessions: Mapping[Part, Session]) -> dict[Part, Session]:
     """Return sessions over the same graphs that can run at the same time, one per session, or none."""
     forks: dict[Part, Session] = {}

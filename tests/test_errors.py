@@ -147,3 +147,18 @@ def test_the_middle_of_a_long_message_is_left_out():
     assert len(str(error)) == 1000
     assert str(error).startswith("file: xxx") and str(error).endswith("; convert it again")
     assert str(InputError("y" * 1000)) == "y" * 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("http://x/y.mp4", "http://x/y.mp4"),
+        ("rtsp://user@cam:554/live", "rtsp://user@cam:554/live"),
+        ("s3://bucket/key", "s3://bucket/key"),
+        ("C:/pictures", "C:/pictures"),
+        ("at:/home", "at:/home"),
+    ],
+)
+def test_an_address_that_a_path_was_made_of_keeps_its_slashes(path, shown):
+    assert str(InputError(f"{Path(path)}: no")) == f"{shown}: no"
+    assert str(InputError(f"{path}: no")) == f"{shown}: no"

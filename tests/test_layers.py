@@ -18,7 +18,8 @@ import edgeblend
 LAYERS = (
     ("edgeblend.errors", "edgeblend.spec", "edgeblend.demo_data"),
     ("edgeblend.files", "edgeblend.processes"),
-    ("edgeblend.arguments", "edgeblend.choices", "edgeblend.classes", "edgeblend.class_list"),
+    ("edgeblend.arguments", "edgeblend.choices", "edgeblend.classes", "edgeblend.class_list")
+    + ("edgeblend.engine_packages",),
     ("edgeblend.masks",),
     ("edgeblend.results", "edgeblend.recipe"),
     ("edgeblend.manifest", "edgeblend.manifest_checks", "edgeblend.manifest_schema"),
@@ -45,7 +46,10 @@ MODEL_MAY_IMPORT = (
     "edgeblend.spec",
     "edgeblend.model",
     "edgeblend.files.paths",
+    "edgeblend.arguments",
+    "edgeblend.processes.callbacks",
     "edgeblend.choices",
+    "edgeblend.processes.third_party_warnings",
 )
 
 OUTSIDE = {

@@ -153,6 +153,8 @@ TRIED: dict[str, Attempt] = {
 
 OURS = {
     "a word that its caller has checked": (
+        "calibration.evaluation.coco_matches.evaluator_settings(kind)",
+        "calibration.evaluation.coco_matches.match_detections(kind)",
         "calibration.data.sources.why_no_file(kind)",
         "converters.exported.ExportedGraph.spec(precision)",
         "converters.openvino.npu_lint.lint_model(part)",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,19 +10,20 @@ from typing import Protocol
 
 import numpy as np
 
-from edgeblend.arguments import check_share
+from edgeblend.arguments import check_flag, check_list, check_number, check_share
 from edgeblend.bundle import Bundle
-from edgeblend.calibration.bench.frames import BenchFrames, read_bench_frames
+from edgeblend.calibration.bench.frames import BenchFrames, check_frame_size, read_bench_frames
 from edgeblend.calibration.bench.graphs import PreparedFrame, Sessions, prepare_frame
 from edgeblend.calibration.bench.latency import FrameTimer
 from edgeblend.calibration.bench.report import BenchedBundle, BenchReport
 from edgeblend.calibration.bench.streaming import StreamTimer
-from edgeblend.calibration.data.frames import Frames
+from edgeblend.calibration.data.frames import Frames, check_frames
 from edgeblend.calibration.evaluation.compare_inputs import name_bundles, path_of
 from edgeblend.calibration.measuring.fresh_start import FreshStart, measure_fresh_start
 from edgeblend.calibration.measuring.machine import processor_features, this_machine, usable_cores
 from edgeblend.calibration.measuring.turns import rotated
 from edgeblend.errors import EdgeBlendError, EngineError, InputError, with_text
+from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.runtime.backends.base import Precision
 from edgeblend.runtime.backends.registry import load_backend
 from edgeblend.runtime.segmenter import Segmenter, SegmenterInfo
@@ -71,6 +71,7 @@ class _Warm:
         return float(np.median([frame.detections for frame in self.frames]))
 
 
+@warnings_are_no_errors()
 def bench(
     bundles: Sequence[str | Path | Bundle] | str | Path | Bundle,
     frames: Frames | None = None,
@@ -110,12 +111,16 @@ def bench(
     """
     streams = _default_streams(device, threads) if streams is None else streams
     engine_options(device=device, precision=precision, threads=threads, streams=streams)
-    if not (seconds > 0 and math.isfinite(seconds)):
-        raise InputError(f"expected seconds above 0 to measure each bundle, got {seconds}")
+    seconds = check_number("seconds", seconds, above=0)
+    check_flag("progress", progress)
+    frame_size = check_frame_size(frame_size)
+    if frames is not None:
+        check_frames("frames", frames)
     if score_threshold is not None:
         check_share("score_threshold", score_threshold)
     options = _Options(device, precision, threads, score_threshold)
-    loaded = _load_bundles([bundles] if isinstance(bundles, str | Path | Bundle) else bundles)
+    several = [bundles] if isinstance(bundles, str | Path | Bundle) else bundles
+    loaded = _load_bundles(check_list("bundles", several, "bundles"))
     pictures = read_bench_frames(frames, frame_size=frame_size)
     turns = len(loaded) * (1 + LATENCY_ROUNDS + STREAMING_ROUNDS)
     with _progress_bar(turns, shown=progress) as done:
@@ -154,8 +159,8 @@ def _default_streams(device: str, threads: int | None) -> int:
 def _load_bundles(given: Sequence[str | Path | Bundle]) -> dict[str, Bundle]:
     """Return bundles by a name that tells them apart; each one's engine is there."""
     if not given:
-        raise InputError("expected at least one bundle to measure, got none")
-    names = name_bundles([path_of(item) for item in given])
+        raise InputError("bundles: expected at least one bundle to measure, got none")
+    names = name_bundles([path_of(item, "bundles") for item in given])
     loaded = {
         name: item if isinstance(item, Bundle) else Bundle.load(item)
         for name, item in zip(names, given, strict=True)

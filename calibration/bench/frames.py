@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.arguments import check_size
 from edgeblend.calibration.data.coco_file import listed
 from edgeblend.calibration.data.frames import Frame, Frames, FrameSource, Unreadable, notes_of, open_frames
 from edgeblend.calibration.evaluation.compare_inputs import spread
@@ -60,12 +61,7 @@ def read_bench_frames(
     Raises:
         InputError: there are no frames, or none can be read.
     """
-    if frame_size is not None and min(frame_size) < 1:
-        raise InputError(f"expected a frame size of at least 1x1, got {frame_size[0]}x{frame_size[1]}")
-    if frame_size is not None and frame_size[0] * frame_size[1] > _LARGEST:
-        raise InputError(
-            f"expected a frame size of at most {_LARGEST} pixels, got {frame_size[0]}x{frame_size[1]}"
-        )
+    frame_size = check_frame_size(frame_size)
     if source is None:
         picture = _photograph()
         pictures = (picture if frame_size is None else _resized(picture, frame_size),)
@@ -87,6 +83,20 @@ def read_bench_frames(
         total = len(unreadable) + len(found)
         notes += (f"{len(unreadable)} of {total} frames left out: {listed(unreadable)}",)
     return BenchFrames(opened.description, tuple(found), False, notes)
+
+
+def check_frame_size(given: object) -> tuple[int, int] | None:
+    """Return (height, width) to scale frames to; None where they stay as they are.
+
+    Raises:
+        InputError: no size, or one of more pixels than are scaled.
+    """
+    if given is None:
+        return None
+    height, width = check_size("frame_size", given, 1, _LARGEST)
+    if height * width > _LARGEST:
+        raise InputError(f"frame_size: expected at most {_LARGEST} pixels, got {height}x{width}")
+    return height, width
 
 
 def _few(source: FrameSource) -> Iterator[Frame | Unreadable]:

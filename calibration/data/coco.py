@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.arguments import check_list, check_path, check_text
 from edgeblend.calibration.data.coco_categories import read_classes
 from edgeblend.calibration.data.coco_file import Annotation, Image, listed, read_document
 from edgeblend.calibration.data.coco_pictures import find_pictures
@@ -106,7 +107,13 @@ def read_coco(
         InputError: the file is missing or not COCO's format, contradicts itself, names a class that
             ``class_names`` lacks, or pictures are missing.
     """
-    path = Path(annotations)
+    path = check_path("annotations", annotations)
+    if images is not None:
+        images = check_path("images", images)
+    if class_names is not None:
+        class_names = [
+            check_text("class_names", name) for name in check_list("class_names", class_names, "names")
+        ]
     document, notes = read_document(path)
     used = {item.category_id for item in document.annotations}
     classes = read_classes(path, document.categories, used, class_names)
@@ -183,9 +190,9 @@ def _objects(
         chunk = items[first : first + _CHUNK]
         sizes = [(pictures[item.image_id].height, pictures[item.image_id].width) for item in chunk]
         segmentations, rings = read_segmentations([item.segmentation for item in chunk], sizes)
-        counts.update({f"{what} left out of masks": number for what, number in rings.items()})
+        counts.update(rings)
         given, taken = _given_boxes(chunk, segmentations)
-        counts["boxes missing or not finite: taken from their masks"] += taken
+        counts.update(taken)
         boxes, reasons, clipped = _boxes(given, sizes)
         for item, size, box, reason, cut, mask in zip(
             chunk, sizes, boxes, reasons, clipped, segmentations, strict=True
@@ -212,18 +219,21 @@ def _objects(
 
 def _given_boxes(
     items: list[Annotation], segmentations: Sequence[Segmentation | Unusable]
-) -> tuple[NDArray[np.float64], int]:
-    """Return boxes (N, 4) xyxy, and how many are those of the masks, since the file has none."""
+) -> tuple[NDArray[np.float64], Counter[str]]:
+    """Return boxes (N, 4) xyxy, and how many are those of the masks, by why the file's are not taken."""
     nothing = (math.nan,) * 4
     given = np.array([item.bbox or nothing for item in items], np.float64).reshape(-1, 4)  # None becomes nan
+    missing = np.isnan(given).any(axis=1)
+    without_area = ~missing & ~(given[:, 2:] > 0).all(axis=1)
     with np.errstate(over="ignore"):
         given[:, 2:] += given[:, :2]
-    taken = 0
-    for index in np.flatnonzero(np.isnan(given).any(axis=1)).tolist():
-        mask = segmentations[index]
-        if not isinstance(mask, Unusable):
-            given[index] = bounds_of(mask)
-            taken += 1
+    taken: Counter[str] = Counter()
+    for why, wrong in (("missing or not finite", missing), ("without an area", without_area)):
+        for index in np.flatnonzero(wrong).tolist():
+            mask = segmentations[index]
+            if not isinstance(mask, Unusable):
+                given[index] = bounds_of(mask)
+                taken[f"boxes {why}: taken from their masks"] += 1
     return given, taken
 
 

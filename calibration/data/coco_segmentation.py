@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.calibration.data.coco_rings import are_points, read_rings
 from edgeblend.errors import InputError
 from edgeblend.files.json_errors import NOT_JSON
 from edgeblend.masks import rle
@@ -69,15 +70,16 @@ def read_segmentations(
         sizes: (height, width) of the picture of each.
 
     Returns:
-        Each segmentation, or why it is unusable, and how many rings were left out of polygons that have
-        others, by what is wrong with them.
+        Each segmentation, or why it is unusable, and notes with how often each is true: which rings were left
+        out of polygons that have others, and which were written in another way and read.
     """
     results: list[Segmentation | Unusable] = [_NOTHING] * len(encoded)
     rings: list[list[float]] = []
     owners: list[int] = []
+    notes: Counter[str] = Counter()
     for index, (data, size) in enumerate(zip(encoded, sizes, strict=True)):
         try:
-            value = _decode(data)
+            value = _decode(data, notes)
         except NOT_JSON as error:
             results[index] = Unusable(f"segmentation: {error}", wrong=True)
             continue
@@ -86,16 +88,30 @@ def read_segmentations(
         elif value:
             rings += value
             owners += [index] * len(value)
-    return results, _place_polygons(results, rings, owners)
+    left_out = _place_polygons(results, rings, owners)
+    notes.update({f"{what} left out of masks": number for what, number in left_out.items()})
+    return results, notes
 
 
-def _decode(data: msgspec.Raw) -> list[list[float]] | _Rle | None:
+def _decode(data: msgspec.Raw, notes: Counter[str]) -> list[list[float]] | _Rle | None:
     if not bytes(data):
         return None
     try:
-        return _DECODER.decode(data)
-    except msgspec.ValidationError:
+        value = _DECODER.decode(data)
+    except msgspec.ValidationError as error:
+        return _decode_leniently(data, notes, error)
+    return read_rings(value, notes) if isinstance(value, list) and are_points(value) else value
+
+
+def _decode_leniently(
+    data: msgspec.Raw, notes: Counter[str], error: msgspec.ValidationError
+) -> list[list[float]] | _Rle | None:
+    with suppress(msgspec.ValidationError):
         return _LENIENT.decode(data)
+    rings = read_rings(msgspec.json.decode(data), notes)
+    if rings is None:
+        raise error
+    return rings
 
 
 def _check_rle(value: _Rle, size: tuple[int, int]) -> CocoRle | Unusable:

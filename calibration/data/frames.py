@@ -6,7 +6,7 @@ import hashlib
 import struct
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.arguments import MOST, check_whole
 from edgeblend.calibration.data.coco import CocoDataset
 from edgeblend.calibration.data.coco_pictures import read_picture_list
 from edgeblend.calibration.data.sources import expand_home, look_for_images, source_kind, why_no_file
@@ -97,9 +98,8 @@ def open_frames(source: Frames, *, every: int | None = None) -> FrameSource:
         InputError: nothing is found, OpenCV cannot read the video, ``every`` is below 1, or the source is
             none of the above. While reading: something in an iterable is neither a picture nor None.
     """
-    if every is not None and every < 1:
-        raise InputError(f"expected to take every n-th frame with n of at least 1, got {every}")
-    step = every or 1
+    step = 1 if every is None else check_whole("every", every, 1, MOST)
+    check_frames("frames", source)
     if isinstance(source, FrameSource):
         if step > 1:
             raise InputError("an open source cannot be thinned; open it with open_frames(..., every=n)")
@@ -108,19 +108,32 @@ def open_frames(source: Frames, *, every: int | None = None) -> FrameSource:
         return _open_path(source, step)
     if isinstance(source, CocoDataset):
         return _data_set(source, step)
-    if isinstance(source, np.ndarray) and source.ndim != 4:
-        raise InputError(
-            f"expected frames (N, H, W, C), got one array of shape {source.shape}; "
-            "for one picture, or for grey ones, pass a list of them"
-        )
     if isinstance(source, Sequence | np.ndarray):
         return SequenceFrames(source, step)
-    if isinstance(source, Iterable):
-        return PassingFrames(source, step)
-    raise InputError(
-        "expected a path, a data set or an iterable of pictures to take frames from, "
-        f"got {type(source).__name__}"
-    )
+    return PassingFrames(source, step)
+
+
+def check_frames(name: str, source: object) -> None:
+    """Refuse what is nothing to take frames from; what comes out of it is looked at when it is read.
+
+    Args:
+        name: the argument, as the caller writes it.
+        source: what was given.
+
+    Raises:
+        InputError: it is of another type, or one picture alone.
+    """
+    if isinstance(source, np.ndarray) and source.ndim != 4:
+        raise InputError(
+            f"{name}: expected frames (N, H, W, C), got one array of shape {source.shape}; "
+            "for one picture, or for grey ones, pass a list of them"
+        )
+    known = isinstance(source, FrameSource | CocoDataset | str | Path | Iterable)
+    if not known or isinstance(source, bytes | Mapping):
+        raise InputError(
+            f"{name}: expected a path, a data set or an iterable of pictures to take frames from, "
+            f"got {type(source).__name__}"
+        )
 
 
 class PictureFiles:

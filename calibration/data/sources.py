@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edgeblend.arguments import check_path
 from edgeblend.calibration.data.globbing import glob_once
 from edgeblend.calibration.data.video import VIDEO_SUFFIXES
 from edgeblend.errors import InputError
@@ -59,6 +60,7 @@ def look_for_images(pattern: str | Path) -> FoundImages:
     Raises:
         InputError: there is none, or ``pattern`` names something else; says which command takes that.
     """
+    check_path("images", pattern)
     kind = source_kind(pattern)
     path = expand_home(Path(pattern))
     if kind == "picture":

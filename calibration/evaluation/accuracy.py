@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.calibration.data.coco import CocoDataset, CocoImage, read_picture
 from edgeblend.calibration.data.coco_file import listed
 from edgeblend.calibration.data.coco_segmentation import coco_tools, compressed
-from edgeblend.calibration.evaluation.kept import KeptBytes
+from edgeblend.calibration.evaluation.coco_matches import Kind, evaluator_settings, match_detections
+from edgeblend.calibration.evaluation.precision_curves import Curves, CurveTally
 from edgeblend.errors import InputError
 from edgeblend.results import Instances
 
 Segment = Callable[[NDArray[np.uint8]], Instances]
 """From an (H, W, 3) uint8 BGR picture to its instances: a ``Segmenter``, or anything like it."""
 
-_Kind = Literal["bbox", "segm", "boundary"]
+BLOCK = 32
+"""Pictures compared with the truth at a time."""
 _FINITE = ("boxes", "scores", "mask_probs", "mask_boxes")
 _IOU_50, _IOU_75 = 0, 5  # of the thresholds 0.50, 0.55, ..., 0.95
 
@@ -86,14 +87,14 @@ def measure_accuracy(
         )
     if unknown := [i for i in predictions if i not in known]:
         raise InputError(f"predictions name images that {dataset.source} does not have: {listed(unknown)}")
-    tally = AccuracyTally(dataset)
+    tally = AccuracyTally(dataset, boundary=boundary)
     for image in dataset.images:
         tally.add(image, predictions[image.id])
-    return tally.accuracy(boundary=boundary)
+    return tally.accuracy()
 
 
 def measure_segmenter(segment: Segment, dataset: CocoDataset, *, progress: bool = False) -> Accuracy:
-    """Return the average precision of a segmenter; holds one picture and its instances at a time.
+    """Return the average precision of a segmenter; memory does not grow with the pictures.
 
     Args:
         segment: called once a picture.
@@ -130,19 +131,31 @@ def _predict(segment: Segment, dataset: CocoDataset, progress: bool) -> Iterator
 
 
 class AccuracyTally:
-    """Takes predictions picture by picture, and keeps some hundred bytes of each instance, on disk."""
+    """Takes predictions picture by picture; memory does not grow with how many there are.
 
-    def __init__(self, dataset: CocoDataset) -> None:
+    They are compared with the truth a few pictures at a time. What is kept of each detection is on disk.
+    """
+
+    def __init__(self, dataset: CocoDataset, *, boundary: bool = False) -> None:
         """Start without predictions.
+
+        Args:
+            dataset: the truth.
+            boundary: whether to measure Boundary AP, too.
 
         Raises:
             InputError: faster-coco-eval is not installed.
             OutputError: the temporary folder cannot be written.
         """
-        self._tools = coco_tools()
+        coco_tools()
         self._dataset = dataset
         self._numbers = _numbers(dataset)
-        self._found = KeptBytes()
+        self._waiting: list[tuple[CocoImage, list[dict[str, Any]]]] = []
+        kinds: tuple[Kind, ...] = ("bbox", "segm", "boundary") if boundary else ("bbox", "segm")
+        self._tallies: dict[Kind, CurveTally] = {}
+        for kind in kinds:
+            settings = evaluator_settings(kind)
+            self._tallies[kind] = CurveTally(settings, _counts(dataset, settings.area_ranges))
 
     def add(self, image: CocoImage, instances: Instances) -> None:
         """Take the instances of one of the data set's images, once.
@@ -152,26 +165,39 @@ class AccuracyTally:
             OutputError: the disk is full.
         """
         records = _records(self._dataset, self._numbers[image.id], image, instances)
-        self._found.append(msgspec.json.encode(records))
+        if records:
+            self._waiting.append((image, records))
+        if len(self._waiting) >= BLOCK:
+            self._match()
 
-    def accuracy(self, *, boundary: bool = False) -> Accuracy:
+    def accuracy(self) -> Accuracy:
         """Return the average precision of what came; an image that did not come counts as empty.
 
-        Now all of it is in memory, as the evaluator takes it.
+        Raises:
+            OutputError: the disk is full.
         """
-        truth = _truth(self._dataset)
-        found = [record for piece in self._found for record in msgspec.json.decode(piece)]
-
-        def measured(kind: _Kind) -> AveragePrecision:
-            return _average_precision(self._tools, self._dataset, truth, found, kind)
-
+        self._match()
+        names = self._dataset.class_names
+        measured = {kind: _average(tally.curves(), names) for kind, tally in self._tallies.items()}
         return Accuracy(
-            box=measured("bbox"),
-            mask=measured("segm"),
+            box=measured["bbox"],
+            mask=measured["segm"],
             num_images=len(self._dataset.images),
             num_objects=count_objects(self._dataset),
-            boundary=measured("boundary") if boundary else None,
+            boundary=measured.get("boundary"),
         )
+
+    def _match(self) -> None:
+        """Compare what waits with the truth."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        found = [record for _, records in waiting for record in records]
+        sizes = {self._numbers[image.id]: (image.height, image.width) for image, _ in waiting}
+        wanted = {record["category_id"] for record in found}
+        truth = [record for image, _ in waiting for record in _truth(image, self._numbers[image.id], wanted)]
+        for kind, tally in self._tallies.items():
+            tally.add(match_detections(kind, sizes, truth, found))
 
 
 def count_objects(dataset: CocoDataset) -> int:
@@ -184,23 +210,31 @@ def _numbers(dataset: CocoDataset) -> dict[int, int]:
     return {image: number for number, image in enumerate(sorted(image.id for image in dataset.images), 1)}
 
 
-def _truth(dataset: CocoDataset) -> list[dict[str, Any]]:
-    records = []
-    numbers = _numbers(dataset)
-    for image in dataset.images:
-        for item in image.objects:
+def _counts(dataset: CocoDataset, area_ranges: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return (C, A) how many objects the evaluator counts: no crowds, and none outside the area range."""
+    items = [item for image in dataset.images for item in image.objects if not item.crowd]
+    classes = np.array([item.class_index for item in items], np.intp)
+    areas = np.array([item.area for item in items], np.float64)
+    counts = [
+        np.bincount(classes[(areas >= least) & (areas <= most)], minlength=len(dataset.class_names))
+        for least, most in area_ranges
+    ]
+    return np.stack(counts, axis=1)
+
+
+def _truth(image: CocoImage, number: int, categories: Container[int]) -> Iterator[dict[str, Any]]:
+    """Yield the objects of these categories as the evaluator takes them."""
+    for item in image.objects:
+        if 1 + item.class_index in categories:
             x0, y0, x1, y1 = item.box.tolist()
-            records.append(
-                {
-                    "image_id": numbers[image.id],
-                    "category_id": 1 + item.class_index,
-                    "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "area": item.area,
-                    "iscrowd": int(item.crowd),
-                    "segmentation": compressed(item.segmentation, image.height, image.width),
-                }
-            )
-    return records
+            yield {
+                "image_id": number,
+                "category_id": 1 + item.class_index,
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "area": item.area,
+                "iscrowd": int(item.crowd),
+                "segmentation": compressed(item.segmentation, image.height, image.width),
+            }
 
 
 def _records(
@@ -225,24 +259,9 @@ def _records(
     return instances.to_coco(number, category_ids=[numbers[name] for name in instances.class_names])
 
 
-def _average_precision(
-    tools: Any,  # noqa: ANN401
-    dataset: CocoDataset,
-    truth: list[dict[str, Any]],
-    found: list[dict[str, Any]],
-    kind: _Kind,
-) -> AveragePrecision:
-    # An instance's size is its box's area when boxes are judged, its mask's when masks are.
-    if kind == "bbox":
-        found = [{**record, "area": record["bbox"][2] * record["bbox"][3]} for record in found]
-    evaluation = tools.COCOeval_faster(
-        _index(tools, dataset, truth), _index(tools, dataset, found), kind, print_function=_silent
-    )
-    evaluation.evaluate()
-    evaluation.accumulate()
-    # (thresholds, recalls, classes, areas, detections); -1 where a class has no objects.
-    precision = np.asarray(evaluation.eval["precision"])[..., -1]
-    each = zip(dataset.class_names, np.moveaxis(precision[..., 0], 2, 0), strict=True)
+def _average(curves: Curves, class_names: Sequence[str]) -> AveragePrecision:
+    precision = curves.precision
+    each = zip(class_names, np.moveaxis(precision[..., 0], 2, 0), strict=True)
     return AveragePrecision(
         ap=_mean(precision[..., 0]),
         ap50=_mean(precision[_IOU_50, ..., 0]),
@@ -251,30 +270,8 @@ def _average_precision(
         ap_medium=_mean(precision[..., 2]),
         ap_large=_mean(precision[..., 3]),
         per_class=MappingProxyType({name: _mean(of_class) for name, of_class in each}),
-        ar=_mean(np.asarray(evaluation.eval["recall"])[..., 0, -1]),
+        ar=_mean(curves.recall[..., 0]),
     )
-
-
-def _index(tools: Any, dataset: CocoDataset, records: list[dict[str, Any]]) -> Any:  # noqa: ANN401
-    """Return records as the evaluator takes them.
-
-    Images, classes and records are numbered from 1 instead of by the file's ids. The evaluator takes an
-    annotation 0 for no match, keeps ids as doubles, in which those above 2**53 collide, and refuses
-    negative ones.
-    """
-    numbered = [{"iscrowd": 0, **record, "id": number} for number, record in enumerate(records, 1)]
-    numbers = _numbers(dataset)
-    images = [
-        {"id": numbers[image.id], "height": image.height, "width": image.width} for image in dataset.images
-    ]
-    categories = [{"id": number, "name": name} for number, name in enumerate(dataset.class_names, 1)]
-    return tools.COCO(
-        {"images": images, "annotations": numbered, "categories": categories}, print_function=_silent
-    )
-
-
-def _silent(text: object) -> None:
-    """Stand in for the evaluator's log, which is no news to who called this."""
 
 
 def _mean(precision: NDArray[np.float64]) -> float:

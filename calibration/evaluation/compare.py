@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeblend.arguments import check_whole
+from edgeblend.arguments import check_flag, check_number, check_path, check_whole
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.data.category_notes import category_notes
 from edgeblend.calibration.data.coco import CocoDataset, CocoImage, read_picture
@@ -35,8 +34,9 @@ from edgeblend.calibration.evaluation.sqnr import OutputSqnr, SqnrTally
 from edgeblend.calibration.measuring.machine import this_machine
 from edgeblend.calibration.measuring.peak_memory import measure_peak_memory
 from edgeblend.calibration.measuring.turns import counted
-from edgeblend.errors import BundleError, InputError
+from edgeblend.errors import BundleError
 from edgeblend.manifest import Part
+from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.runtime.backends.base import Precision, Session
 from edgeblend.runtime.segmenter import Segmenter
 from edgeblend.runtime.sessions import engine_options, open_sessions
@@ -69,6 +69,7 @@ class _Open:
     segmenter: Segmenter
 
 
+@warnings_are_no_errors()
 def compare(
     reference: str | Path | Bundle,
     candidates: Sequence[str | Path | Bundle],
@@ -108,6 +109,12 @@ def compare(
     """
     engine_options(device=device, precision=precision, threads=threads)
     check_whole("disagreements", disagreements, 0, sys.maxsize)
+    check_flag("progress", progress)
+    check_path("images", images)
+    if annotations is not None:
+        check_path("annotations", annotations)
+    if limit is not None:
+        check_whole("limit", limit, 1, sys.maxsize)
     allowed = _allowed_drop(max_drop, labelled=annotations is not None)
     engine = _Engine(device, precision, threads)
     bundles = load_bundles(reference, candidates)
@@ -158,9 +165,7 @@ def compare(
 def _allowed_drop(given: float | None, *, labelled: bool) -> float:
     if given is None:
         return MAX_AP_DROP if labelled else MAX_DISAGREEMENT
-    if not (given >= 0 and math.isfinite(given)):
-        raise InputError(f"expected a max_drop of at least 0, got {given}")
-    return given
+    return check_number("max_drop", given, lowest=0)
 
 
 def _classes(bundle: Bundle | BundleError) -> tuple[str, ...]:

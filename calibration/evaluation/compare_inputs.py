@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from edgeblend.arguments import MOST, check_list, check_path, check_whole
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.data.coco import CocoDataset, CocoImage, read_coco, read_picture
 from edgeblend.calibration.data.coco_file import listed
@@ -46,26 +47,28 @@ def load_bundles(
         BundleError: the reference is not whole, or a candidate is not there.
         InputError: there are no candidates, or one has other classes than the reference.
     """
-    given = [reference, *candidates]
-    if len(given) < 2:
-        raise InputError("expected at least one candidate to compare with the reference, got none")
+    others = check_list("candidates", candidates, "bundles")
+    if not others:
+        raise InputError("candidates: expected at least one to compare with the reference, got none")
+    given = [reference, *others]
+    places = [path_of(reference, "reference"), *(path_of(item, "candidates") for item in others)]
     loaded: dict[str, Bundle | BundleError] = {}
-    for name, item in zip(name_bundles([path_of(item) for item in given]), given, strict=True):
+    for name, item in zip(name_bundles(places), given, strict=True):
         try:
             loaded[name] = item if isinstance(item, Bundle) else Bundle.load(item)
         except BundleError as error:
             if not loaded or not exists(path_of(item)):
                 raise
             loaded[name] = error
-    first, *others = [bundle for bundle in loaded.values() if isinstance(bundle, Bundle)]
-    for other in others:
+    first, *following = [bundle for bundle in loaded.values() if isinstance(bundle, Bundle)]
+    for other in following:
         _check_classes(first, other)
     return loaded
 
 
-def path_of(item: str | Path | Bundle) -> Path:
-    """Return where a bundle is."""
-    return item.path if isinstance(item, Bundle) else Path(item)
+def path_of(item: str | Path | Bundle, name: str = "bundle") -> Path:
+    """Return where a bundle is; ``name`` of the argument, for an InputError of what is neither."""
+    return item.path if isinstance(item, Bundle) else check_path(name, item)
 
 
 def name_bundles(paths: Sequence[Path]) -> list[str]:
@@ -104,8 +107,8 @@ def read_pictures(
         InputError: there is nothing to measure on, annotations fit neither pictures nor classes, or
             faster-coco-eval, which they need, is not installed.
     """
-    if limit is not None and limit < 1:
-        raise InputError(f"expected a limit of at least 1 picture, got {limit}")
+    if limit is not None:
+        check_whole("limit", limit, 1, MOST)
     if annotations is None:
         found = look_for_images(images)
         return _unlabelled(spread(found.paths, limit), found.notes)

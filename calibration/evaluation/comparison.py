@@ -94,7 +94,7 @@ def measure_side_by_side(
     names = [contender.name for contender in contenders]
     if len(set(names)) != len(names):
         raise ValueError(f"expected contenders with names of their own, got {', '.join(names)}")
-    runs = [_Run(contender, labels, judged_score, keep) for contender in contenders]
+    runs = [_Run(contender, labels, boundary, judged_score, keep) for contender in contenders]
     failures: dict[str, str] = {}
     for number, chunk in enumerate(turns(images, progress=progress)):
         pictures = [read_picture(image) for image in chunk]
@@ -108,7 +108,7 @@ def measure_side_by_side(
     return [
         Failed(run.name, failures[run.name])
         if run.name in failures
-        else run.measured(boundary=boundary, is_reference=run is runs[0])
+        else run.measured(is_reference=run is runs[0])
         for run in runs
     ]
 
@@ -133,11 +133,16 @@ class _Run:
     """What one contender found."""
 
     def __init__(
-        self, contender: Contender, labels: CocoDataset | None, judged_score: float, keep: int
+        self,
+        contender: Contender,
+        labels: CocoDataset | None,
+        boundary: bool,
+        judged_score: float,
+        keep: int,
     ) -> None:
         self.name = contender.name
         self.timed = TimedSegmenter(contender.segment)
-        self._tally = AccuracyTally(labels) if labels is not None else None
+        self._tally = AccuracyTally(labels, boundary=boundary) if labels is not None else None
         self._judged_score = judged_score
         self._totals = AgreementTotals()
         self._keep = keep
@@ -157,12 +162,12 @@ class _Run:
         self._worst.sort(key=lambda item: -item.frame.disagreement)
         del self._worst[self._keep :]
 
-    def measured(self, *, boundary: bool, is_reference: bool) -> Measured:
+    def measured(self, *, is_reference: bool) -> Measured:
         """Return the figures of all turns."""
         return Measured(
             name=self.name,
             speed=self.timed.speed(),
-            accuracy=self._tally.accuracy(boundary=boundary) if self._tally is not None else None,
+            accuracy=self._tally.accuracy() if self._tally is not None else None,
             agreement=None if is_reference else self._totals,
             disagreements=tuple(self._worst),
         )

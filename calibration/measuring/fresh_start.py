@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.bundle import Bundle
-from edgeblend.calibration.measuring.fresh_process import answer, end_with_parent, run_fresh
+from edgeblend.calibration.measuring.fresh_process import answer, end_with_parent, refuse, run_fresh
 from edgeblend.calibration.measuring.peak_memory import peak_resident_bytes
 from edgeblend.choices import check_choice
 from edgeblend.errors import EdgeBlendError, OutputError
+from edgeblend.files.temporary import TemporaryFolder
 from edgeblend.runtime.backends.base import Precision
 
 
@@ -58,6 +58,7 @@ def measure_fresh_start(
     """Start a new process that segments frames one at a time; options are those of ``Segmenter.load``.
 
     Raises:
+        EdgeBlendError: the bundle or a picture is refused, as anywhere.
         EngineError: the process failed, with its own last words or its signal; or it takes too long.
         OutputError: the temporary folder cannot be written.
     """
@@ -78,7 +79,7 @@ def _saved(frames: Sequence[NDArray[np.uint8]]) -> Iterator[list[Path]]:
     """Give the frames as files, for as long as the block takes."""
     with ExitStack() as stack:
         try:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeblend-")))
+            folder = Path(stack.enter_context(TemporaryFolder()))
             paths = [folder / f"{number}.npy" for number in range(len(frames))]
             for path, frame in zip(paths, frames, strict=True):
                 np.save(path, frame)
@@ -122,8 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for frame in frames[1:]:
                 segmenter(frame)
     except EdgeBlendError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return error.exit_code
+        return refuse(error)
     measured = FreshStart(loaded - start, first - start, peak_resident_bytes())
     answer(msgspec.json.encode(measured).decode())
     return 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 from edgeblend.bundle import Bundle
-from edgeblend.calibration.measuring.fresh_process import answer, end_with_parent, run_fresh
+from edgeblend.calibration.measuring.fresh_process import answer, end_with_parent, refuse, run_fresh
 from edgeblend.choices import check_choice
 from edgeblend.errors import EdgeBlendError
 from edgeblend.runtime.backends.base import Precision
@@ -32,6 +32,7 @@ def measure_peak_memory(
     CPU. None where the system does not tell.
 
     Raises:
+        EdgeBlendError: the bundle or a picture is refused, as anywhere.
         EngineError: the process failed, with its own last words or its signal; or it takes too long.
     """
     check_choice("precision", precision, get_args(Precision))
@@ -80,8 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for picture in args.pictures:
                 segmenter(read_image(picture))
     except EdgeBlendError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return error.exit_code
+        return refuse(error)
     peak = peak_resident_bytes()
     answer("unknown" if peak is None else str(peak))
     return 0

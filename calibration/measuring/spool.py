@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import weakref
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -12,6 +10,7 @@ import cv2
 
 from edgeblend.calibration.data.frames import Frame, Unreadable
 from edgeblend.errors import InputError, OutputError
+from edgeblend.files.temporary import TemporaryFolder
 from edgeblend.runtime.images import read_image
 
 
@@ -23,9 +22,10 @@ class Spool:
 
     def __init__(self, description: str) -> None:
         self.description = description
-        self._folder = _temporary_folder(description)
+        folder = _temporary_folder(description)
+        self._folder = Path(folder.name)
         self._names: dict[int, str] = {}
-        self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._remove = weakref.finalize(self, folder.cleanup)
 
     def put(self, frame: Frame) -> None:
         """Keep a frame.
@@ -65,9 +65,9 @@ class Spool:
         return self._folder / f"{index}.png"
 
 
-def _temporary_folder(description: str) -> Path:
+def _temporary_folder(description: str) -> TemporaryFolder:
     try:
-        return Path(tempfile.mkdtemp(prefix="edgeblend-calibration-"))
+        return TemporaryFolder()
     except OSError as error:
         raise OutputError(
             f"{description}: no temporary folder to keep frames in ({error.strerror}); set TMPDIR to "

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from numbers import Integral
 from operator import length_hint
 from types import TracebackType
 from typing import Literal, Self, get_args
 
 import numpy as np
 
+from edgeblend.arguments import MOST, check_flag, check_whole
 from edgeblend.calibration.data.frames import (
     Frame,
     Frames,
@@ -28,6 +28,7 @@ from edgeblend.calibration.sampling.candidates import Candidate, Candidates
 from edgeblend.calibration.sampling.descriptor import describe
 from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
+from edgeblend.processes.callbacks import callers_items
 
 NearDuplicates = Literal["drop", "keep"]
 
@@ -74,7 +75,7 @@ class CalibrationSet:
             InputError: one is no longer there or no longer what it was, or the set was closed.
         """
         indices = [candidate.index for candidate in self._chosen]
-        for candidate, frame in zip_longest(self._chosen, self._source.read(indices)):
+        for candidate, frame in zip_longest(self._chosen, callers_items(self._source.read(indices))):
             yield _checked(candidate, frame, self.description)
 
     @property
@@ -133,7 +134,9 @@ def sample_frames(
             yields something else than pictures.
         OutputError: there is no room for the copies of a generator's frames.
     """
-    _check_options(count, seed, near_duplicates)
+    check_sampling_options(count=count, seed=seed, every=every)
+    check_choice("near_duplicates", near_duplicates, get_args(NearDuplicates))
+    check_flag("progress", progress)
     opened = open_frames(source, every=every)
     with ExitStack() as on_failure:
         spool = None
@@ -222,15 +225,13 @@ class _Sampling:
         return named + (f" and {more} more" if more > 0 else "")
 
 
-def _check_options(count: int, seed: int, near_duplicates: NearDuplicates) -> None:
-    for name, value in (("count", count), ("seed", seed)):
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise InputError(f"{name}: got {value!r}; give a whole number")
-    if count < 1:
-        raise InputError(f"expected to choose at least 1 frame, got count={count}")
-    if seed < 0:
-        raise InputError(f"expected a seed of at least 0, got {seed}")
-    check_choice("near_duplicates", near_duplicates, get_args(NearDuplicates))
+def check_sampling_options(*, count: object = DEFAULT_COUNT, seed: object = 0, every: object = None) -> None:
+    """Refuse options that no sampling takes, with an InputError."""
+    if (wanted := check_whole("count", count, -MOST, MOST)) < 1:
+        raise InputError(f"count: expected to choose at least 1 frame, got {wanted}")
+    check_whole("seed", seed, 0, MOST)
+    if every is not None:
+        check_whole("every", every, 1, MOST)
 
 
 def _with_bar(source: FrameSource, progress: bool) -> Iterable[Frame | Unreadable]:

@@ -7,14 +7,12 @@ stream for a part of the graph, and whatever the NPU does not take, for the CPU 
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from edgeblend.arguments import check_path
+from edgeblend.arguments import check_flag, check_path
 from edgeblend.bundle import Bundle, check_output, describe_file, stage_bundle
 from edgeblend.converters.ethos_u.vela import (
     DEFAULT_ACCELERATOR,
@@ -28,7 +26,10 @@ from edgeblend.converters.ethos_u.vela_report import EthosUReport, GraphReport, 
 from edgeblend.converters.tflite.operators import TfliteGraph, read_tflite
 from edgeblend.errors import ConversionError, InputError, OutputError
 from edgeblend.files import paths
+from edgeblend.files.temporary import TemporaryFolder
 from edgeblend.manifest import MANIFEST_NAME, GraphSpec, Manifest, Part, encode_manifest
+from edgeblend.processes.callbacks import Say, callback
+from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 
 TARGET = "ethos-u"
 FORMAT = "tflite-ethos-u"
@@ -36,6 +37,7 @@ SOURCE_TARGET = "tflite"
 SOURCE_FORMAT = "tflite"
 
 
+@warnings_are_no_errors()
 def convert_for_ethos_u(
     bundle: str | Path | Bundle,
     out: str | Path,
@@ -47,7 +49,7 @@ def convert_for_ethos_u(
     arena_cache_size: int | None = None,
     optimise: Strategy = "Performance",
     overwrite: bool = False,
-    progress: Callable[[str], None] = lambda step: None,
+    progress: Say | None = None,
 ) -> tuple[Bundle, EthosUReport]:
     """Compile the graphs of an INT8 TFLite bundle for an Ethos-U.
 
@@ -64,7 +66,7 @@ def convert_for_ethos_u(
         arena_cache_size: bytes of SRAM that Vela may count on; None takes the memory mode's.
         optimise: for ``Performance`` within that SRAM, or for ``Size``, the least SRAM.
         overwrite: replace a bundle that is already at ``out``.
-        progress: called with a few words before each step.
+        progress: called with a few words before each step; what it raises ends the conversion.
 
     Returns:
         The bundle, read back from ``out``, and the report.
@@ -74,21 +76,23 @@ def convert_for_ethos_u(
         BundleError, OutputError: see their messages.
         ConversionError: Vela does not take a graph; nothing is left at ``out``.
     """
+    say = callback("progress", progress)
     options = VelaOptions(
         accelerator=accelerator,
         system_config=system_config,
         memory_mode=memory_mode,
-        config=Path(config) if config is not None else None,
+        config=None if config is None else check_path("config", config),
         arena_cache_size=arena_cache_size,
         optimise=optimise,
     )
     check_options(options)
+    check_flag("overwrite", overwrite)
     out = check_path("out", out)
     source = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     _check_source(source, out)
     check_output(out, overwrite=overwrite)
     with stage_bundle(out, overwrite=overwrite) as folder:
-        compiled = [_compile_part(source, part, folder, options, progress) for part in source.manifest.graphs]
+        compiled = [_compile_part(source, part, folder, options, say) for part in source.manifest.graphs]
         report = _report(compiled, options)
         manifest = _manifest(source.manifest, compiled, report)
         if manifest.attention.file is not None:
@@ -128,10 +132,8 @@ def _check_source(source: Bundle, out: Path) -> None:
             )
 
 
-def _compile_part(
-    source: Bundle, part: Part, folder: Path, options: VelaOptions, progress: Callable[[str], None]
-) -> _Compiled:
-    progress(f"compiling the {part} graph for {options.accelerator}")
+def _compile_part(source: Bundle, part: Part, folder: Path, options: VelaOptions, say: Say) -> _Compiled:
+    say(f"compiling the {part} graph for {options.accelerator}")
     (file,) = source.graph_files(part)
     before = read_tflite(file)
     with _temporary_folder(file) as work:
@@ -145,9 +147,9 @@ def _compile_part(
     return _Compiled(part, spec, report, output.summary)
 
 
-def _temporary_folder(file: Path) -> tempfile.TemporaryDirectory[str]:
+def _temporary_folder(file: Path) -> TemporaryFolder:
     try:
-        return tempfile.TemporaryDirectory(prefix="edgeblend-vela-")
+        return TemporaryFolder()
     except OSError as error:
         raise OutputError(
             f"{file}: there is no temporary folder to compile it in ({error.strerror}); set TMPDIR to one "

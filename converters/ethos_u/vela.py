@@ -16,6 +16,7 @@ from typing import Literal, get_args
 from ethosu.vela import __version__
 from ethosu.vela.architecture_features import Accelerator
 
+from edgeblend.arguments import MOST, check_text, check_whole
 from edgeblend.choices import check_choice
 from edgeblend.errors import ConversionError, InputError, OutputError
 from edgeblend.files import paths
@@ -86,7 +87,10 @@ def check_options(options: VelaOptions) -> None:
     Raises:
         InputError: an unknown accelerator, or a configuration file that is not there or names nothing.
     """
-    if options.accelerator not in accelerators():
+    for name in ("system_config", "memory_mode"):
+        if getattr(options, name) is not None:
+            check_text(name, getattr(options, name))
+    if check_text("accelerator", options.accelerator) not in accelerators():
         raise InputError(
             f"unknown accelerator {options.accelerator!r}; Vela {vela_version()} compiles for "
             f"{', '.join(accelerators())}"
@@ -99,8 +103,8 @@ def check_options(options: VelaOptions) -> None:
             f"{options.config}: Vela needs the names of the sections to take from it: "
             "give both a system config and a memory mode"
         )
-    if options.arena_cache_size is not None and options.arena_cache_size < 1:
-        raise InputError(f"arena cache size must be at least 1 byte, got {options.arena_cache_size}")
+    if options.arena_cache_size is not None:
+        check_whole("arena_cache_size", options.arena_cache_size, 1, MOST)
 
 
 def compile_tflite(source: Path, folder: Path, options: VelaOptions) -> VelaOutput:

@@ -26,6 +26,7 @@ from openvino.passes import ConstantFolding, Manager
 from edgeblend.bundle import Bundle
 from edgeblend.errors import BundleError, InputError
 from edgeblend.manifest import Part
+from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 
 Severity = Literal["refused", "doubtful"]
 
@@ -98,6 +99,7 @@ class NpuLint:
         return any(finding.severity == "refused" for finding in self.findings)
 
 
+@warnings_are_no_errors()
 def lint_for_npu(bundle: str | Path | Bundle) -> NpuLint:
     """Return what an Intel NPU would refuse of a bundle.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +32,14 @@ from edgeblend.manifest import (
     TensorQuantization,
     encode_manifest,
 )
+from edgeblend.processes.callbacks import Say, callback
+from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.base import EngineOptions
 from edgeblend.runtime.backends.registry import load_backend
 
 
+@warnings_are_no_errors()
 def quantize(
     bundle: str | Path | Bundle,
     out: str | Path,
@@ -50,8 +53,8 @@ def quantize(
     images: str | Path | None = None,
     annotations: str | Path | None = None,
     overwrite: bool = False,
-    progress: Callable[[str], None] = lambda step: None,
-    report: Callable[[str], None] = lambda note: None,
+    progress: Say | None = None,
+    report: Say | None = None,
 ) -> Bundle:
     """Quantize a float bundle to INT8.
 
@@ -71,7 +74,7 @@ def quantize(
             frames.
         annotations: COCO file of these pictures.
         overwrite: replace a bundle that is already at ``out``.
-        progress: called with a few words before each step.
+        progress: called with a few words before each step; what it raises ends the work.
         report: called with each note on what the drop is measured on: which pictures are used, and what of
             their annotations is not.
 
@@ -83,6 +86,7 @@ def quantize(
         AccuracyError: no choice of layers keeps the drop within ``max_drop``.
         BundleError, OutputError, EngineError, ConversionError: see their messages.
     """
+    say, note = callback("progress", progress), callback("report", report)
     check_sampling(calibration, count=(count, DEFAULT_COUNT), seed=(seed, 0), every=(every, None))
     out = check_path("out", out)
     source, recipe, toolkit, models = check_request(
@@ -96,18 +100,24 @@ def quantize(
     )
     with ExitStack() as stack:
         reference = open_graphs(source, stack)  # one that does not run here is refused before the long work
-        progress("choosing calibration frames")
+        say("choosing calibration frames")
         frames = _calibration_set(calibration, count=count, seed=seed, every=every)
         if frames is not calibration:
             stack.enter_context(frames)
-        job = _Job(source, reference, models, recipe, toolkit, frames, progress)
+        job = _Job(source, reference, models, recipe, toolkit, frames, say)
         search = None
         if max_drop is not None:
-            progress("measuring the float bundle")
+            say("measuring the float bundle")
             validation = open_validation(
-                source, reference, frames, images=images, annotations=annotations, report=report
+                source,
+                reference,
+                frames,
+                images=images,
+                annotations=annotations,
+                report=note,
+                opened=stack,
             )
-            search = Search(validation, max_drop, progress=progress)
+            search = Search(validation, max_drop, progress=say)
         with stage_bundle(out, overwrite=overwrite) as folder:
             manifest = _write_parts(job, folder, search)
             (folder / MANIFEST_NAME).write_bytes(encode_manifest(manifest))
@@ -124,7 +134,7 @@ class _Job:
     recipe: Recipe
     toolkit: Toolkit
     frames: CalibrationSet
-    progress: Callable[[str], None]
+    progress: Say
 
 
 def _calibration_set(

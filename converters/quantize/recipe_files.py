@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from math import isfinite
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 
-from edgeblend.arguments import check_path
+from edgeblend.arguments import check_path, shown
 from edgeblend.errors import InputError
 from edgeblend.files import paths
 from edgeblend.files.json_errors import NOT_JSON
 from edgeblend.recipe import Recipe
+
+_NOT_OF_JSON = (bytes, bytearray, datetime, date, time, timedelta, UUID, Decimal)
+"""What msgspec would write as text."""
 
 
 def recipe_names(target: str = "openvino") -> tuple[str, ...]:
@@ -38,11 +44,10 @@ def load_recipe(recipe: str | Path | Recipe, target: str = "openvino") -> Recipe
     """
     if isinstance(recipe, Recipe):
         return _checked(recipe)
-    known = recipe_names(target)
+    path, known = check_path("recipe", recipe), recipe_names(target)
     if str(recipe) in known:
         file = files("edgeblend.converters.quantize") / "recipes" / target / f"{recipe}.json"
         return _decode(file.read_bytes(), str(recipe))
-    path = check_path("recipe", recipe)
     if not paths.is_file(path):
         raise InputError(f"{recipe}: no such recipe; expected {', '.join([*known, 'a JSON file with one'])}")
     try:
@@ -83,9 +88,9 @@ def _decode(data: bytes, source: str) -> Recipe:
 def _checked(recipe: Recipe) -> Recipe:
     """Return a recipe that was made in Python, where nothing has looked at its values."""
     try:
-        msgspec.convert(msgspec.to_builtins(recipe), Recipe)
-    except msgspec.ValidationError as error:
-        raise _not_a_recipe(f"recipe {recipe.name!r}", error) from None
+        msgspec.convert(msgspec.to_builtins(recipe, builtin_types=_NOT_OF_JSON), Recipe)
+    except (msgspec.ValidationError, TypeError, ValueError, OverflowError) as error:
+        raise _not_a_recipe(f"recipe {shown(recipe.name)}", error) from None
     for limit in recipe.float_below_db.values():
         if not isfinite(limit):
             raise InputError(f"recipe {recipe.name!r}: expected finite decibels, got {limit}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgeblend.arguments import check_flag
 from edgeblend.bundle import Bundle, check_output
-from edgeblend.calibration.sampling.sample import CalibrationSet
+from edgeblend.calibration.data.frames import check_frames
+from edgeblend.calibration.sampling.sample import CalibrationSet, check_sampling_options
 from edgeblend.converters.quantize.recipe_files import check_layer_patterns, load_recipe
 from edgeblend.converters.quantize.search import check_search
 from edgeblend.converters.quantize.toolkits import FloatModel, Toolkit, load_toolkit
@@ -33,7 +35,7 @@ def check_request(
     Returns:
         The float bundle, the recipe, what quantizes, and the graphs.
     """
-    check_output(out, overwrite=overwrite)
+    check_output(out, overwrite=check_flag("overwrite", overwrite))
     check_search(max_drop, images, annotations)
     source = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     recipe = load_recipe(recipe, source.manifest.target)
@@ -72,12 +74,14 @@ def read_models(source: Bundle, recipe: Recipe, toolkit: Toolkit) -> dict[Part, 
 def check_sampling(calibration: object, **options: tuple[object, object]) -> None:
     """Refuse options of sampling where the frames were sampled before.
 
+    Otherwise refuse options that no sampling takes.
+
     Args:
         calibration: what the caller gave.
         options: what each option is, and its default.
 
     Raises:
-        InputError: an option is not its default and would have no effect.
+        InputError: an option is not its default and would have no effect, or has a wrong value.
     """
     if isinstance(calibration, CalibrationSet):
         for name, (given, default) in options.items():
@@ -85,6 +89,9 @@ def check_sampling(calibration: object, **options: tuple[object, object]) -> Non
                 raise InputError(
                     f"{name}: has no effect on frames that were sampled before; give it to sample_frames"
                 )
+        return
+    check_frames("calibration", calibration)
+    check_sampling_options(**{name: given for name, (given, _) in options.items()})
 
 
 def check_source(source: Bundle) -> None:

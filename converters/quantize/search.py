@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -10,6 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.arguments import check_number, check_path
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.data.coco import CocoDataset, read_coco, read_picture
 from edgeblend.calibration.data.frames import notes_of, open_frames
@@ -100,28 +103,37 @@ class Validation:
         chosen = sorted(positions) if positions is not None else list(range(len(self.pictures)))
         segmenter = bare_segmenter(self.source, graphs)
         tally = _tally(self.pictures) if positions is None else None
-        each: list[AgreementTotals] = []
+        total, each = AgreementTotals(), array("d")
         for position, picture in zip(chosen, self.pictures.read(chosen), strict=True):
             instances = segmenter(picture)
-            each.append(totals_of(compare_instances(self.expected[position], instances)))
+            totals = totals_of(compare_instances(self.expected[position], instances))
+            total += totals
+            each.append(totals.agreement)
             if tally is not None:
                 tally.add(position, instances)
         accuracy = tally.accuracy() if tally is not None else None
-        drop = judged_drop(self.accuracy, accuracy, sum(each, AgreementTotals()))
-        return drop, [totals.agreement for totals in each]
+        return judged_drop(self.accuracy, accuracy, total), each.tolist()
 
 
 def check_search(max_drop: float | None, images: str | Path | None, annotations: str | Path | None) -> None:
     """Refuse options of a search that mean nothing.
 
     Raises:
-        InputError: pictures without a drop, or a drop that is not above 0 and at most 100.
+        InputError: pictures without a drop, or a drop that is not above 0 and at most 100, or no path.
     """
+    check_pictures(images, annotations)
     if max_drop is None:
         if images is not None or annotations is not None:
             raise InputError("pictures and annotations are for a search: say how much may be lost (max_drop)")
-    elif not 0 < max_drop <= 100:
-        raise InputError(f"expected a drop above 0 to allow, in points of 100, got {max_drop}")
+    else:
+        check_number("max_drop", max_drop, above=0, highest=100)
+
+
+def check_pictures(images: object, annotations: object) -> None:
+    """Refuse pictures or annotations that are no paths, with an InputError."""
+    for name, given in (("images", images), ("annotations", annotations)):
+        if given is not None:
+            check_path(name, given)
 
 
 def open_validation(
@@ -132,6 +144,7 @@ def open_validation(
     images: str | Path | None,
     annotations: str | Path | None,
     report: Callable[[str], None] = lambda note: None,
+    opened: ExitStack | None = None,
 ) -> Validation:
     """Run the float bundle on the pictures to measure on.
 
@@ -142,6 +155,7 @@ def open_validation(
         images: pictures.
         annotations: COCO file of these pictures; the pictures then are those that it lists.
         report: called with each note on what is not measured on.
+        opened: closes the frames that are sampled here; they are read as long as drops are measured.
 
     Raises:
         InputError: pictures or annotations cannot be used, or the float bundle finds nothing in them, or none
@@ -155,7 +169,7 @@ def open_validation(
             report(f"{annotations}: {note}")
         pictures = LabelledPictures(dataset)
     else:
-        pictures = SampledPictures(frames if images is None else _sampled(images, report))
+        pictures = SampledPictures(frames if images is None else _sampled(images, report, opened))
     expected, tally, detected = KeptInstances(), _tally(pictures), 0
     for position, picture in enumerate(pictures.read(range(len(pictures)))):
         instances = segmenter(picture)
@@ -180,12 +194,16 @@ def open_validation(
     return Validation(source, pictures, expected, accuracy)
 
 
-def _sampled(images: str | Path, report: Callable[[str], None]) -> CalibrationSet:
+def _sampled(
+    images: str | Path, report: Callable[[str], None], close_with: ExitStack | None
+) -> CalibrationSet:
     """Return the pictures to measure on where nothing is labelled: at most as many as calibration takes."""
     opened = open_frames(images)
     for note in notes_of(opened):
         report(note)
     chosen = sample_frames(opened)
+    if close_with is not None:
+        close_with.callback(chosen.close)
     if unreadable := chosen.unreadable_count:
         first = chosen.unreadable[0].name
         report(f"{unreadable} of {chosen.seen + unreadable} frames cannot be read, such as {first}")

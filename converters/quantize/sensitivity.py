@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from edgeblend.arguments import MOST, check_whole
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.data.frames import Frames
 from edgeblend.calibration.sampling.sample import CalibrationSet, sample_frames
@@ -14,12 +14,15 @@ from edgeblend.converters.quantize.feeds import BasisFeed, DetectorFeed
 from edgeblend.converters.quantize.probe import DEFAULT_FRAMES, LayerSensitivity, Probe
 from edgeblend.converters.quantize.recipe_files import load_recipe
 from edgeblend.converters.quantize.request import PARTS, check_sampling, check_source, read_models
-from edgeblend.converters.quantize.search import open_validation
+from edgeblend.converters.quantize.search import check_pictures, open_validation
 from edgeblend.converters.quantize.toolkits import load_toolkit
 from edgeblend.errors import InputError
+from edgeblend.processes.callbacks import Say, callback
+from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.recipe import Recipe
 
 
+@warnings_are_no_errors()
 def measure_sensitivity(
     bundle: str | Path | Bundle,
     *,
@@ -29,8 +32,8 @@ def measure_sensitivity(
     images: str | Path | None = None,
     annotations: str | Path | None = None,
     seed: int = 0,
-    progress: Callable[[str], None] = lambda step: None,
-    report: Callable[[str], None] = lambda note: None,
+    progress: Say | None = None,
+    report: Say | None = None,
 ) -> list[LayerSensitivity]:
     """Return what each layer costs, the worst first.
 
@@ -42,16 +45,17 @@ def measure_sensitivity(
         images: the folder of the pictures that ``annotations`` lists.
         annotations: COCO file; measures the drop of average precision for each layer, too, which takes long.
         seed: decides which frames are taken.
-        progress: called with a few words before each layer.
+        progress: called with a few words before each layer; what it raises ends the work.
         report: called with each note on what of the annotations is not used.
 
     Raises:
         InputError: the frames, the recipe, the pictures or the bundle cannot be used.
         EngineError, ConversionError: see their messages.
     """
-    if frames < 1:
-        raise InputError(f"expected at least 1 frame to compare outputs on, got {frames}")
+    say, note = callback("progress", progress), callback("report", report)
+    check_whole("frames", frames, 1, MOST)
     check_sampling(calibration, seed=(seed, 0))
+    check_pictures(images, annotations)
     if images is not None and annotations is None:
         raise InputError("pictures alone do not measure average precision: name their annotations, too")
     source = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
@@ -60,15 +64,21 @@ def measure_sensitivity(
     models = read_models(source, recipe, toolkit)
     with ExitStack() as stack:
         reference = open_graphs(source, stack)
-        progress("choosing calibration frames")
+        say("choosing calibration frames")
         chosen = calibration
         if not isinstance(chosen, CalibrationSet):
             chosen = stack.enter_context(sample_frames(chosen, seed=seed))
         validation = None
         if annotations is not None:
-            progress("measuring the float bundle")
+            say("measuring the float bundle")
             validation = open_validation(
-                source, reference, chosen, images=images, annotations=annotations, report=report
+                source,
+                reference,
+                chosen,
+                images=images,
+                annotations=annotations,
+                report=note,
+                opened=stack,
             )
         found: list[LayerSensitivity] = []
         for part in PARTS:
@@ -78,5 +88,5 @@ def measure_sensitivity(
                 else BasisFeed(chosen, source.manifest, reference["detector"])
             )
             probe = Probe(part, toolkit, models[part], reference, validation)
-            found += probe.measure(items, recipe, count=frames, progress=progress)
+            found += probe.measure(items, recipe, count=frames, progress=say)
     return sorted(found, key=lambda layer: layer.sqnr_db)

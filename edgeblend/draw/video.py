@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.errors import InputError, OutputError
+from edgeblend.files.temporary import TemporaryFolder
+from edgeblend.files.write_errors import cannot_write, disk_failure
 
 Frame = NDArray[np.uint8]
 _DEFAULT_RATE = 25.0
 _TRIED = 3  # frames
 _HEAD = 64  # bytes
+_PROBE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +110,50 @@ def write_video(
         codecs: what to try.
 
     Raises:
-        OutputError: none of the codecs can be written.
+        OutputError: none of the codecs can be written, or the disk does not take the video; nothing is left.
     """
     codec = find_codec(size, codecs)
     path = stem.with_suffix(codec.suffix)
-    count = _write(path, codec, frames, size, rate)
-    return Video(path, codec, count, rate)
+    there, refused = 0, None
+    with ExitStack() as failed:
+        for file in (path, _written_as(path, codec)):
+            failed.callback(file.unlink, missing_ok=True)
+        count = _write(path, codec, frames, size, rate)
+        # OpenCV's writer says nothing when the disk is full: reading tells.
+        there = _readable_frames(path)
+        if count and there == count:
+            failed.pop_all()
+            return Video(path, codec, count, rate)
+        refused = _try_to_write(path.parent)
+    if refused is not None:
+        raise cannot_write(path, refused, disk_failure(refused, path.parent))
+    raise OutputError(
+        f"{path}: cannot be written whole: {there} of {count} frames can be read back; make room, or choose "
+        "another place"
+    )
+
+
+def _try_to_write(folder: Path) -> OSError | None:
+    """Return what the system says when it is to take another file."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_PROBE))
+    except OSError as error:
+        return error
+    return None
+
+
+def _readable_frames(path: Path) -> int:
+    """Return how many frames a video has, by going through it."""
+    capture = cv2.VideoCapture(str(path))
+    try:
+        return next(number for number in itertools.count() if not capture.grab())
+    finally:
+        capture.release()
+
+
+def _written_as(path: Path, codec: Codec) -> Path:
+    return path.with_suffix(codec.written_as or codec.suffix)
 
 
 def find_codec(size: tuple[int, int], codecs: Sequence[Codec] = CODECS) -> Codec:
@@ -125,8 +168,9 @@ def find_codec(size: tuple[int, int], codecs: Sequence[Codec] = CODECS) -> Codec
     with _temporary_folder() as folder:
         for codec in codecs:
             path = Path(folder) / f"{codec.fourcc}{codec.suffix}"
-            if _write(path, codec, grey, size, _DEFAULT_RATE) and sum(1 for _ in _frames(path)) == _TRIED:
+            if _write(path, codec, grey, size, _DEFAULT_RATE) and _readable_frames(path) == _TRIED:
                 return codec
+        _check_room(Path(folder))
     tried = ", ".join(codec.name for codec in codecs)
     raise OutputError(
         f"OpenCV {cv2.__version__} writes none of {tried}; install opencv-python-headless, "
@@ -134,9 +178,18 @@ def find_codec(size: tuple[int, int], codecs: Sequence[Codec] = CODECS) -> Codec
     )
 
 
-def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+def _check_room(folder: Path) -> None:
+    """Refuse a temporary folder that takes no files, which would look like a codec that is not there."""
+    if error := _try_to_write(folder):
+        raise OutputError(
+            f"{folder.parent}: codecs cannot be tried out in this temporary folder ({error.strerror}); make "
+            "room, or set TMPDIR to another"
+        ) from error
+
+
+def _temporary_folder() -> TemporaryFolder:
     try:
-        return tempfile.TemporaryDirectory(prefix="edgeblend-")
+        return TemporaryFolder()
     except OSError as error:
         raise OutputError(
             f"there is no temporary folder to try out codecs in ({error.strerror}); set TMPDIR to one "
@@ -146,7 +199,7 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 
 def _write(path: Path, codec: Codec, frames: Iterable[Frame], size: tuple[int, int], rate: float) -> int:
     """Return how many frames were written; 0 where the codec is not there."""
-    written = path.with_suffix(codec.written_as or codec.suffix)
+    written = _written_as(path, codec)
     writer = cv2.VideoWriter(str(written), cv2.VideoWriter.fourcc(*codec.fourcc), rate, size)
     count = 0
     try:

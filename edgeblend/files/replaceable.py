@@ -26,8 +26,12 @@ class Found:
     """None: nothing."""
 
 
-def look_at(path: Path) -> Found:
+def look_at(path: Path, *, named: Path | None = None) -> Found:
     """Return what is at a path now: nothing, a file, or a folder with all that is in it.
+
+    Args:
+        path: where to look.
+        named: what an error calls it; None: by its path.
 
     Raises:
         OutputError: nothing can be written there, since the path is too long or closed to us.
@@ -37,7 +41,7 @@ def look_at(path: Path) -> Found:
     except FileNotFoundError:
         return Found(None)
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(named or path, error) from error
     except ValueError as error:  # a NUL character
         raise OutputError(f"{str(path)!r}: cannot be written: {error}; choose another name") from error
 

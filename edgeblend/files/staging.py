@@ -22,6 +22,7 @@ from edgeblend.files import paths
 from edgeblend.files.renaming import exchange, rename_new
 from edgeblend.files.replaceable import Found, check_file, check_folder, check_not_mounted, look_at
 from edgeblend.files.write_errors import HIDDEN_PREFIX, cannot_write, disk_failure
+from edgeblend.processes.callbacks import raised_by_caller
 
 __all__ = [
     "Found",
@@ -144,9 +145,11 @@ def _replace(staged: Path, out: Path, found: Found) -> bool:
     """
     try:
         if exchange(staged, out):
-            if look_at(staged) != found:
+            try:
+                _check_same(staged, out, found)
+            except BaseException:
                 exchange(staged, out)
-                raise _changed(out, found)
+                raise
         elif _is_real_folder(staged) or _is_real_folder(out):
             _move_away_and_replace(staged, out, found)
         else:
@@ -160,14 +163,19 @@ def _move_away_and_replace(staged: Path, out: Path, found: Found) -> None:
     aside = _unused(out.parent)
     try:
         out.rename(aside)
-        if look_at(aside) != found:
-            raise _changed(out, found)
+        _check_same(aside, out, found)
         rename_new(staged, out)
     except BaseException:
         if paths.exists(aside):
             _put_back(aside, out)
         raise
     _remove(aside)
+
+
+def _check_same(aside: Path, out: Path, found: Found) -> None:
+    """Refuse what was moved away from ``out`` if it is not what was found there."""
+    if look_at(aside, named=out) != found:
+        raise _changed(out, found)
 
 
 def _put_back(aside: Path, out: Path) -> None:
@@ -192,6 +200,8 @@ def _reported(out: Path) -> Iterator[None]:
     except OutputError:
         raise
     except Exception as error:
+        if raised_by_caller(error) is error:
+            raise
         reason = disk_failure(error, out.parent)
         if reason is None and not isinstance(error, OSError):
             raise

@@ -6,6 +6,7 @@ import difflib
 from pathlib import Path
 from typing import Final
 
+from edgeblend.arguments import check_path
 from edgeblend.errors import ConfigError
 from edgeblend.files.paths import is_dir, is_file
 from edgeblend.model.config_files.build import build_config
@@ -79,7 +80,7 @@ def named_settings(name_or_path: str | Path) -> dict[str, Setting]:
 
 def _find(name_or_path: str | Path) -> tuple[Path, str]:
     """The file of a config, and what it is called."""
-    path = Path(name_or_path)
+    path = check_path("config", name_or_path)
     if is_file(path):
         return path, path.stem
     name = str(name_or_path)

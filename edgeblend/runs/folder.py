@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from edgeblend.errors import InputError, OutputError
 from edgeblend.files import paths
@@ -197,8 +197,14 @@ def _check_place(out: Path) -> None:
 
 def _names(out: Path) -> set[str]:
     """Return the files and folders in a folder, however deep, without what systems leave behind."""
+
+    def refuse(error: OSError) -> NoReturn:
+        raise OutputError(f"{out}: cannot be read: {error}; choose another folder") from error
+
+    if not paths.exists(out):
+        return set()
     found: set[str] = set()
-    for folder, folders, files in os.walk(out):
+    for folder, folders, files in os.walk(out, onerror=refuse):
         folders[:] = [name for name in folders if not is_junk(name)]
         names = (*folders, *(name for name in files if not is_junk(name)))
         found |= {(Path(folder) / name).relative_to(out).as_posix() for name in names}

@@ -71,6 +71,7 @@ class End(msgspec.Struct, frozen=True, tag_field="line", tag="end"):
 
 
 Line = Header | Picture | Failure | End
+_NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 _START = b'{"line":"run"'
 _DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 _ENCODER = msgspec.json.Encoder()
@@ -82,9 +83,14 @@ def encode(value: object) -> msgspec.Raw:
 
 
 def read_lines(path: Path, *, end: int | None = None) -> Iterator[tuple[Line, int]]:
-    """Yield whole lines and where each ends, up to the first that is torn or damaged, or to ``end``."""
+    """Yield whole lines and where each ends, up to the first that is torn or damaged, or to ``end``.
+
+    Raises:
+        FileNotFoundError: there is no file (or another error of ``_NO_FILE``).
+        OutputError: it cannot be read.
+    """
     position = 0
-    with path.open("rb") as file:
+    with _readable(path), path.open("rb") as file:
         for data in file:
             position += len(data)
             if not data.endswith(b"\n") or (end is not None and position > end):
@@ -97,21 +103,30 @@ def read_lines(path: Path, *, end: int | None = None) -> Iterator[tuple[Line, in
 
 
 def read_header(path: Path) -> Header | None:
-    """Return the first line of a journal; None where there is none."""
+    """Return the first line of a journal; None where there is none.
+
+    Raises:
+        OutputError: it cannot be read. That there is none would mean that what is there may go.
+    """
     try:
         first = next(read_lines(path), None)
-    except OSError:
+    except _NO_FILE:
         return None
     return first[0] if first is not None and isinstance(first[0], Header) else None
 
 
 def is_torn_header(path: Path) -> bool:
-    """Return whether a file is what a kill leaves of a journal that had just been begun."""
+    """Return whether a file is what a kill leaves of a journal that had just been begun.
+
+    Raises:
+        OutputError: it cannot be read.
+    """
     try:
-        data = path.read_bytes()[: len(_START)] if path.stat().st_size < 1 << 20 else b"-"
-        return read_header(path) is None and b"\n" not in data and _START.startswith(data)
-    except OSError:
+        with _readable(path):
+            data = path.read_bytes()[: len(_START)] if path.stat().st_size < 1 << 20 else b"-"
+    except _NO_FILE:
         return False
+    return read_header(path) is None and b"\n" not in data and _START.startswith(data)
 
 
 class Journal:
@@ -210,6 +225,17 @@ class Journal:
 
 def _is_file_name(text: str) -> bool:
     return Path(text).name == text and text not in ("", "..") and "\0" not in text
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise an OutputError for a file that is there and cannot be read."""
+    try:
+        yield
+    except _NO_FILE:
+        raise
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read: {error}; choose another folder") from error
 
 
 def _unwritten(path: Path, error: OSError) -> OutputError:

@@ -28,6 +28,7 @@ from edgeblend.errors import CheckpointError, InputError, OutputError
 from edgeblend.files import paths
 from edgeblend.files.junk import is_junk
 from edgeblend.files.staging import look_at, remove_leftovers, write_whole
+from edgeblend.model.checkpoints.sums import altered_record
 from edgeblend.model.config_files.keys import KEYS
 from edgeblend.model.config_files.read import Setting
 
@@ -122,7 +123,10 @@ def write_last(path: Path, content: Mapping[str, Any]) -> None:
 
     def write(file: Path) -> None:
         with file.open("wb") as sink:  # handed a path, torch would write its name into the file
-            torch.save({"format": _FORMAT, **content}, sink)
+            try:
+                torch.save({"format": _FORMAT, **content}, sink)
+            except RuntimeError as error:  # torch's writer complains of what it lacks after Ctrl-C, too
+                raise error.__context__ or error from None
 
     write_whole(path, write)
 
@@ -150,7 +154,7 @@ def read_last(path: Path) -> dict[str, Any]:
 def _check_sums(path: Path) -> None:
     """Raise a ValueError for a file that was altered: torch writes checksums, and does not look at them."""
     with zipfile.ZipFile(path) as archive:
-        if (altered := archive.testzip()) is not None:
+        if (altered := altered_record(archive)) is not None:
             raise ValueError(f"{altered} in it was altered")
 
 

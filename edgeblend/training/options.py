@@ -7,9 +7,10 @@ import os
 import sys
 import tempfile
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Literal, get_args
 
+from edgeblend.arguments import check_flag, check_kind, check_text, shown
 from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 
@@ -93,9 +94,12 @@ def check_training_options(options: TrainingOptions) -> None:
     Raises:
         InputError: names the option, what came and what is expected.
     """
+    check_kind("options", options, TrainingOptions, "TrainingOptions")
+    check_text("device", options.device)
     check_choice("optimizer", options.optimizer, get_args(Optimizer))
     check_choice("precision", options.precision, get_args(Precision))
-    augmentation = options.augmentation
+    augmentation = check_kind("augmentation", options.augmentation, Augmentation, "an Augmentation")
+    check_flag("flip", augmentation.flip)
     whole: tuple[tuple[str, float, float, float], ...] = (
         ("epochs", options.epochs, 1, math.inf),
         ("batch_size", options.batch_size, 1, math.inf),
@@ -105,8 +109,8 @@ def check_training_options(options: TrainingOptions) -> None:
         ("evaluate_every", options.evaluate_every, 1, math.inf),
     )
     for name, count, low, high in whole:
-        if not isinstance(count, Integral):
-            raise InputError(f"{name} is {count}; expected a whole number")
+        if isinstance(count, bool) or not isinstance(count, Integral):
+            raise InputError(f"{name} is {shown(count)}; expected a whole number")
         _check_range(name, count, low, high)
     numbers = (
         ("learning_rate", options.base_rate, 1e-9, 100),
@@ -120,7 +124,7 @@ def check_training_options(options: TrainingOptions) -> None:
     )
     for name, value, low, high in numbers:
         _check_range(name, value, low, high)
-    smallest, largest = augmentation.scales
+    smallest, largest = _two_numbers("scales", augmentation.scales)
     if not 0.1 <= smallest <= largest <= 4:
         raise InputError(f"scales are {smallest} to {largest}; expected 0.1 <= smallest <= largest <= 4")
     if options.workers:
@@ -142,7 +146,19 @@ def _check_temporary_folder() -> None:
         )
 
 
+def _two_numbers(name: str, given: object) -> tuple[float, float]:
+    if isinstance(given, tuple | list) and len(given) == 2 and all(map(_is_number, given)):
+        return given[0], given[1]
+    raise InputError(f"{name} are {shown(given)}; expected two numbers")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not _is_number(value):
+        raise InputError(f"{name} is {shown(value)}; expected a number")
     if not low <= value <= high:  # written so that nan is refused
         upper = "" if high == math.inf else f" and at most {high:g}"
         raise InputError(f"{name} is {value}; expected at least {low:g}{upper}")

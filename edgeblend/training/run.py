@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,15 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from edgeblend.arguments import check_path
+from edgeblend.arguments import check_flag, check_path
 from edgeblend.calibration.data.coco import CocoDataset
 from edgeblend.calibration.evaluation.accuracy import Accuracy
 from edgeblend.errors import TrainingError
 from edgeblend.model.blendmask import build_network
 from edgeblend.model.checkpoints.pretrained import load_imagenet, start_from
 from edgeblend.model.losses.criterion import TrainingNetwork
+from edgeblend.processes.callbacks import Say, callback
+from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.training import files
 from edgeblend.training.batches import Batches
 from edgeblend.training.evaluation import accuracy_to_record, evaluate, record_to_accuracy
@@ -27,8 +29,6 @@ from edgeblend.training.learner import Learner
 from edgeblend.training.options import TrainingOptions
 from edgeblend.training.progress import Progress, progress_errors, read_progress, write_progress
 from edgeblend.training.task import Task, check_fingerprint, define_task, fingerprint
-
-Report = Callable[[str], None]
 
 _ANNOUNCED = 3  # names that a message lists
 
@@ -51,6 +51,7 @@ class TrainingResult:
     """What was dropped from the data, or assumed, one line each."""
 
 
+@warnings_are_no_errors()
 def train(
     dataset: str | Path | CocoDataset,
     out: str | Path,
@@ -60,7 +61,7 @@ def train(
     weights: str | Path | None = "imagenet",
     resume: bool = False,
     options: TrainingOptions | None = None,
-    report: Report | None = None,
+    report: Say | None = None,
     progress: bool = False,
 ) -> TrainingResult:
     """Train a network on a COCO data set.
@@ -78,7 +79,7 @@ def train(
         resume: go on with the run that is in ``out``. Config, data and options must be the same, but for
             device, precision, workers and ``evaluate_every``; ``weights`` are not read again.
         options: how to train.
-        report: called with one line at a time that is worth reading.
+        report: called with one line at a time that is worth reading; what it raises ends the training.
         progress: show a bar on standard error.
 
     Raises:
@@ -88,10 +89,18 @@ def train(
         OutputError: ``out`` is not empty, or cannot be written.
         TrainingError: there is no object to learn from, or the losses are not finite.
     """
-    folder = check_path("out", out)
+    folder, say = check_path("out", out), callback("report", report)
+    check_flag("resume", resume)
+    check_flag("progress", progress)
+    if weights is not None:
+        check_path("weights", weights)
     files.check_folder(folder, resume=resume)
-    say = report or _silent
-    task = define_task(dataset, config=config, validation=validation, options=options or TrainingOptions())
+    task = define_task(
+        dataset,
+        config=config,
+        validation=validation,
+        options=TrainingOptions() if options is None else options,
+    )
     run = _Run(task, folder, say, progress)
     for data in [task.data, *([task.validation] if task.validation is not None else [])]:
         for note in data.notes:
@@ -108,7 +117,7 @@ def train(
 class _Run:
     """One training run: what it has learnt so far, and its folder."""
 
-    def __init__(self, task: Task, folder: Path, say: Report, progress: bool) -> None:
+    def __init__(self, task: Task, folder: Path, say: Say, progress: bool) -> None:
         self.task, self.folder, self.say, self.progress = task, folder, say, progress
         self.epoch = 0
         self.log: list[dict[str, Any]] = []
@@ -273,7 +282,3 @@ def _describe(record: Mapping[str, Any], epochs: int) -> str:
     if "mask_ap" in record:
         parts += [f"box AP {record['box_ap']:.1f}", f"mask AP {record['mask_ap']:.1f}"]
     return "  ".join([*parts, f"{record['pictures_per_second']:.1f} pictures/s"])
-
-
-def _silent(line: str) -> None:
-    del line

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from edgeblend.arguments import check_path
 from edgeblend.calibration.data.coco import CocoDataset, read_coco
 from edgeblend.calibration.data.coco_segmentation import coco_tools
 from edgeblend.errors import CheckpointError, ConfigError, InputError, TrainingError
@@ -70,6 +71,10 @@ def define_task(
         TrainingError: there is no object to learn from.
     """
     check_training_options(options)
+    if not isinstance(dataset, CocoDataset):
+        check_path("dataset", dataset)
+    if not isinstance(validation, CocoDataset | None):
+        check_path("validation", validation)
     device = choose_device(options.device)
     dtype = choose_precision(options.precision, device)
     given = load_config(config)

@@ -31,6 +31,7 @@ from edgeblend.runtime.backends.base import (
     TensorInfo,
     engine_errors,
 )
+from edgeblend.runtime.backends.cache_lock import cache_locked
 from edgeblend.runtime.backends.onnxruntime_optimized import optimized_model
 from edgeblend.runtime.backends.processor import processor_name
 
@@ -159,7 +160,8 @@ def model_session(
     name = model.name if isinstance(model, Path) else "the graph"
     with engine_errors(f"ONNX Runtime cannot open {name} for {device}", _reason):
         settings = _session_options(device, options)
-        with optimized_model() if quantized else nullcontext() as optimized:
+        cache = cache_locked(options.cache_dir if device in _CACHES else None)
+        with cache, optimized_model() if quantized else nullcontext() as optimized:
             if optimized is not None:
                 settings.optimized_model_filepath = optimized.path
             session = ort.InferenceSession(

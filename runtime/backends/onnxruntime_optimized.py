@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from edgeblend.errors import EngineError
 from edgeblend.files.paths import is_dir
+from edgeblend.files.temporary import TemporaryFolder
 
 _OPEN_FILES = "/proc/self/fd"
 """Where Linux gives files that have no name a path."""
@@ -53,7 +53,7 @@ def optimized_model() -> Iterator[OptimizedModel]:
             os.close(number)
         return
     try:
-        folder = tempfile.TemporaryDirectory(prefix="edgeblend-")
+        folder = TemporaryFolder()
     except OSError as error:
         raise EngineError(
             f"ONNX Runtime needs a temporary folder to show which layers it computes in INT8 ({error}); set "

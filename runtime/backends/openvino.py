@@ -23,6 +23,7 @@ from edgeblend.runtime.backends.base import (
     TensorInfo,
     engine_errors,
 )
+from edgeblend.runtime.backends.cache_lock import cache_locked
 
 _HINT, _THREADS = "INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS"
 _PRECISIONS = {"f32": ov.Type.f32, "bf16": ov.Type.bf16, "f16": ov.Type.f16}
@@ -79,7 +80,9 @@ def open_session(graph: GraphSpec, files: Sequence[Path], options: EngineOptions
         core = _core()
         _check_device(core, device)
         _check_npu(device, options)
-        compiled = core.compile_model(core.read_model(files[0]), device, _properties(options))
+        model, properties = core.read_model(files[0]), _properties(options)
+        with cache_locked(Path(properties["CACHE_DIR"]) if "CACHE_DIR" in properties else None):
+            compiled = core.compile_model(model, device, properties)
         info = _session_info(core, compiled)
         _check_precision(info, options)
         if graph.precision == "int8":

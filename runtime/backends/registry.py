@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
+from edgeblend.engine_packages import engine_packages
 from edgeblend.errors import EngineError
+from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.runtime.backends.base import Backend, engine_errors
-
-ENTRY_POINT_GROUP = "edgeblend.backends"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +36,10 @@ BACKENDS = {
 
 def backend_names() -> tuple[str, ...]:
     """Return the names of all engines that could be asked for, installed or not."""
-    return tuple(sorted({*BACKENDS, *_foreign_entries()}))
+    return tuple(sorted({*BACKENDS, *engine_packages()}))
 
 
+@warnings_are_no_errors()
 def load_backend(name: str) -> Backend:
     """Import what drives the engine ``name``.
 
@@ -48,7 +48,7 @@ def load_backend(name: str) -> Backend:
     """
     if name in BACKENDS:
         return _load_own(name, BACKENDS[name])
-    foreign = _foreign_entries()
+    foreign = engine_packages()
     if name not in foreign:
         raise EngineError(f"unknown engine {name!r}; known are {', '.join(backend_names())}")
     with engine_errors(f"engine {name!r} ({foreign[name].value}) cannot be imported", _reason):
@@ -76,7 +76,3 @@ def _load_own(name: str, entry: BackendEntry) -> Backend:
 
 def _reason(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def _foreign_entries() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}

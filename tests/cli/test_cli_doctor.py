@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import edgeblend
-from edgeblend.runtime.backends import registry
+from edgeblend import engine_packages
 from edgeblend.terminal import requirements
 
 
@@ -117,7 +117,7 @@ def test_an_engine_that_fails_does_not_hide_the_others(step, monkeypatch, cli, c
         return broken_backend()
 
     entry = SimpleNamespace(name="abacus", value="abacus.backend", load=load)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    monkeypatch.setattr(engine_packages, "entry_points", lambda group: [entry])
     engines = cli_json(["doctor"])["engines"]
     assert {"load": "libengine.so.1", "look": "driver: not loaded"}[step] in engines["abacus"]["error"]
     assert "devices" in engines["openvino"]

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from faults import FAULTS, interrupted, no_permission, no_space, watch
+from faults import failing, interrupted, no_permission, no_space
 
 from edgeblend import errors
 from edgeblend.calibration.evaluation import compare as comparing
@@ -53,8 +53,7 @@ def measured_once(arguments, monkeypatch):
 
 @pytest.mark.parametrize("raise_it", [no_space, no_permission, interrupted])
 @pytest.mark.parametrize("there", [True, False], ids=["replaced", "new"])
-def test_every_file_operation_may_fail_once(raise_it, there, measured_once, capsys, monkeypatch):
-    watch(monkeypatch)
+def test_every_file_operation_may_fail_once(raise_it, there, measured_once, capsys):
     names = ("page.html", "table.md")
 
     def begin():
@@ -63,14 +62,14 @@ def test_every_file_operation_may_fail_once(raise_it, there, measured_once, caps
         capsys.readouterr()
 
     begin()
-    with FAULTS.armed():
+    with failing(None) as seen:
         assert main(measured_once) == 0
-    count = len(FAULTS.operations)
+    count = len(seen.operations)
     whole = {name: Path(name).read_bytes() for name in names}
     assert count >= 6
     for number in range(count):
         begin()
-        with FAULTS.armed(number, raise_it):
+        with failing(number, raise_it):
             code = main(measured_once)
         stdout, stderr = capsys.readouterr()
         for name in names:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import zipfile
 
 import cv2
 import pytest
@@ -48,6 +49,8 @@ def test_of_quantizing_and_running(place, pictures, umask, cli):
         assert code == 0, stderr
     assert modes(place / "small") == modes(place / "int8") == modes(place / "results") == expected
     assert modes(place / "int8.zip") == (expected[0], set())
+    with zipfile.ZipFile(place / "int8.zip") as archive:
+        assert {entry.external_attr >> 16 for entry in archive.infolist()} == expected[0]
 
 
 def test_of_converting(place, model, umask, cli):

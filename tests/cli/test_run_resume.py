@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import os
@@ -16,6 +15,7 @@ from pathlib import Path
 import cv2
 import msgspec
 import pytest
+from faults import failing, interrupted, no_permission, no_space
 from small_bundle import frames
 
 from edgeblend import Segmenter
@@ -251,89 +251,37 @@ def test_a_run_of_something_else_is_refused(run, whole, place, small_bundle, cap
 # Faults
 
 
-class Faults:
-    """Counts what is done to files below a folder, and has one of it fail."""
-
-    def __init__(self, folder, monkeypatch):
-        self._folder = str(folder)
-        self.count, self.fail_at, self.error = 0, 0, OSError(28, "No space left on device")
-        for name in ("mkdir", "replace", "rename", "unlink", "fsync", "rmdir"):
-            monkeypatch.setattr(os, name, self._wrap(getattr(os, name)))
-        genuine_open = io.open
-        monkeypatch.setattr(io, "open", lambda *a, **k: self._opened(genuine_open, *a, **k))
-
-    def look(self):
-        self.count += 1
-        if self.count == self.fail_at:
-            raise self.error
-
-    def _wrap(self, function):
-        def call(path, *rest, **options):
-            if isinstance(path, int) or str(path).startswith(self._folder):
-                self.look()
-            return function(path, *rest, **options)
-
-        return call
-
-    def _opened(self, genuine, path, mode="r", *rest, **options):
-        if str(path).startswith(self._folder) and set(mode) & set("wxa+"):
-            self.look()
-            return Written(genuine(path, mode, *rest, **options), self)
-        return genuine(path, mode, *rest, **options)
-
-
-class Written:
-    """A file whose writes count."""
-
-    def __init__(self, file, faults):
-        self._file, self._faults = file, faults
-
-    def write(self, data):
-        self._file.write(bytes(data)[: len(data) // 2])
-        self._faults.look()
-        self._file.write(bytes(data)[len(data) // 2 :])
-        return len(data)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self._file.close()
-
-    def __getattr__(self, name):
-        return getattr(self._file, name)
-
-
 @pytest.mark.parametrize(
-    ("error", "more"),
+    ("how", "more"),
     [
-        (OSError(28, "No space left on device"), ()),
-        (PermissionError(13, "Permission denied"), ("--overwrite",)),
-        (KeyboardInterrupt(), ()),
+        (no_space, ()),
+        (no_permission, ("--overwrite",)),
+        (interrupted, ()),
+        (no_permission, ("--resume",)),
+        (interrupted, ("--resume",)),
     ],
-    ids=["full", "denied", "interrupted"],
 )
 @pytest.mark.long
-def test_every_file_operation_may_fail_once(error, more, run, monkeypatch):
+def test_every_file_operation_may_fail_once(how, more, run, monkeypatch):
     """What is there then is whole, is said in one line, and is what another run goes on from."""
     for number in range(BROKEN + 1, COUNT):
         Path("pictures", f"{number}.png").unlink()
     assert run(out="whole")[0] == 3
     whole = content("whole")
     monkeypatch.setattr("fcntl.flock", lambda file, how: None, raising=False)
-    for number in range(1, 200):
+    for number in range(1000):
         shutil.rmtree("out", ignore_errors=True)
         if more:
             shutil.copytree("whole", "out")
-        with monkeypatch.context() as patch:
-            faults = Faults(Path("out"), patch)
-            faults.fail_at, faults.error = number, error
+        if "--resume" in more:
+            cut_after_a_picture(Path("out"))
+        with failing(number, how, below=Path("out")) as seen:
             code, _, stderr = run(*more)
-        if faults.count < number:
+        if len(seen.operations) <= number:
             assert code == 3
             break
-        said = [line for line in stderr.splitlines() if "no picture" not in line and "pictures/2" not in line]
-        assert code in ((130, 3) if isinstance(error, KeyboardInterrupt) else (9, 3)), (number, stderr)
+        said = [line for line in stderr.splitlines() if not any(words in line for words in NOT_ERRORS)]
+        assert code in ((130, 3) if how is interrupted else (9, 3)), (number, stderr)
         assert len(said) == 1 and "Traceback" not in stderr, (number, stderr)
         out = Path("out")
         if (out / "instances.json").exists():
@@ -342,10 +290,22 @@ def test_every_file_operation_may_fail_once(error, more, run, monkeypatch):
             assert (out / "instances.jsonl").exists() or not any(out.iterdir()), number
             for line, _ in read_lines(out / "instances.jsonl") if any(out.iterdir()) else ():
                 assert line
+        if "--resume" in more:  # what was found before is not lost
+            assert len(list(read_lines(out / "instances.jsonl"))) >= 2, number
         code, _, stderr = run("--overwrite" if more and not resumable(out) else "--resume")
         assert code == 3, (number, stderr)
         assert content("out") == whole, number
     assert number > 20
+
+
+NOT_ERRORS = ("no picture", "pictures/2", "going on after")
+
+
+def cut_after_a_picture(out):
+    """Leave what a run has that was killed there."""
+    journal = out / "instances.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:2]))
+    (out / "instances.json").unlink()
 
 
 def resumable(out):

@@ -12,12 +12,15 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from tiny_model import CLASS_NAMES
+from jobs import QUICK, Jobs, found_in
+from tiny_model import CLASS_NAMES, TinyModel
 
 import edgeblend
 from edgeblend.bundle import Bundle
@@ -26,7 +29,6 @@ from edgeblend.converters.third_party import third_party
 from edgeblend.processes.one_at_a_time import one_at_a_time
 
 TARGETS = ("openvino", "onnxruntime", "tflite")
-QUICK = edgeblend.Recipe(name="quick", bias_correction="none")
 
 
 def process_state() -> dict[str, Any]:
@@ -79,12 +81,6 @@ def assert_as_before(before: dict[str, Any]) -> None:
         assert after[key] == value, key
 
 
-def content(bundle: Bundle) -> Any:  # noqa: ANN401
-    """Return what must not differ: the files by their digests, and what verification measured."""
-    manifest = bundle.manifest
-    return {file.name: file.sha256 for file in manifest.files}, manifest.verification
-
-
 @contextlib.contextmanager
 def entries_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Count how many threads are within calls of third parties at once, at each entry."""
@@ -107,59 +103,89 @@ def entries_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def given(
+    tiny_model: TinyModel,
+    tiny_on: Callable[[str], Bundle],
+    tiny_int8_on: Callable[[str], Bundle],
+    calibration_pictures: Path,
+    labelled_pictures: Path,
+) -> Callable[[str], Jobs]:
+    """A function from target to the jobs, without a cache."""
+
+    def jobs(target: str) -> Jobs:
+        converted, quantized = tiny_on(target), tiny_int8_on(target)
+        return Jobs(tiny_model, converted, quantized, calibration_pictures, labelled_pictures, cache=None)
+
+    return jobs
+
+
+@pytest.fixture(scope="module")
+def alone(
+    given: Callable[[str], Jobs], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], dict[str, object]]:
+    """A function from target to what each job gives that is the only one.
+
+    Made here: what other tests have made may come from a process that was in another state.
+    """
+
+    @cache
+    def results(target: str) -> dict[str, object]:
+        folder = tmp_path_factory.mktemp("alone")
+        names = ("convert", "quantize", "run", "compare")
+        return {name: getattr(given(target), name)(folder / name) for name in names}
+
+    return results
+
+
+LINES = (("convert",), ("quantize",), ("run", "convert"), ("compare", "quantize"))
+"""What each of four threads does: all four things at once, then two that another one may still do."""
+
+
 @pytest.mark.parametrize("target", TARGETS)
-def test_threads_give_what_one_gives(
-    target, tiny_model, tiny_on, tiny_int8_on, calibration_pictures, photograph, tmp_path, monkeypatch
-):
-    converted, quantized = tiny_on(target), tiny_int8_on(target)
+def test_threads_give_what_one_gives(target, given, alone, photograph, tmp_path, monkeypatch):
+    jobs = replace(given(target), cache=tmp_path / "cache")
     seen: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: seen.append(record.getMessage())
     mine = logging.getLogger("edgeblend.tests.mine")
     mine.addHandler(handler)
     before = process_state()
+    wanted = alone(target)
+    with edgeblend.Segmenter.load(jobs.quantized) as segmenter:
+        expected = found_in(segmenter, [photograph])
+    start = threading.Barrier(len(LINES) + 1, timeout=60)
 
-    def convert(out: Path) -> Bundle:
-        return edgeblend.convert(
-            tiny_model.checkpoint, out, config=tiny_model.config, class_names=CLASS_NAMES, target=target
-        )
+    def work(line: tuple[str, ...], folder: Path) -> list[object]:
+        start.wait()
+        return [getattr(jobs, name)(folder / name) for name in line]
 
-    def quantize(out: Path) -> Bundle:
-        return edgeblend.quantize(converted, out, calibration=calibration_pictures, recipe=QUICK)
-
-    # Made here: those of other tests may come from a process that was in another state.
-    alone = convert(tmp_path / "converted"), quantize(tmp_path / "quantized")
-    with (
-        entries_counted(monkeypatch) as entries,
-        ThreadPoolExecutor(4) as pool,
-        edgeblend.Segmenter.load(quantized) as segmenter,
-    ):
-        expected = segmenter(photograph)
-        jobs = {
-            pool.submit(job, tmp_path / name): wanted
-            for name, job, wanted in (
-                ("a", convert, alone[0]),
-                ("b", quantize, alone[1]),
-                ("c", convert, alone[0]),
-                ("d", quantize, alone[1]),
-            )
-        }
+    with entries_counted(monkeypatch) as entries, ThreadPoolExecutor(len(LINES)) as pool:
+        lines = {pool.submit(work, line, tmp_path / str(n)): line for n, line in enumerate(LINES)}
+        start.wait()
         frames = 0
-        while frames == 0 or not all(job.done() for job in jobs):
-            found = segmenter(photograph)
-            assert np.array_equal(found.boxes, expected.boxes)
-            assert np.array_equal(found.mask_probs, expected.mask_probs)
-            assert (sys.stdout, sys.stderr) == before["streams"][:2]
-            mine.warning("%d", frames)
-            frames += 1
-            wait(jobs, timeout=1)  # leaves them the processor
-        for job, wanted in jobs.items():
-            assert content(job.result()) == content(wanted)
+        # Loaded at the same time as that of the thread that runs: both fill the empty cache.
+        with edgeblend.Segmenter.load(jobs.quantized, cache_dir=jobs.cache) as segmenter:
+            while frames == 0 or not all(line.done() for line in lines):
+                assert found_in(segmenter, [photograph]) == expected
+                assert (sys.stdout, sys.stderr) == before["streams"][:2]
+                mine.warning("%d", frames)
+                frames += 1
+                wait(lines, timeout=1)  # leaves them the processor
+        for done, line in lines.items():
+            assert done.result() == [wanted[name] for name in line]
     mine.removeHandler(handler)
     assert seen == [str(number) for number in range(frames)]
     assert set(entries) == {1}
+    assert_kept(jobs.cache, target)
     before["loggers"][mine.name] = (*before["loggers"][mine.name][:3], [], [])
     assert_as_before(before)
+
+
+def assert_kept(cache: Path, target: str) -> None:
+    """The cache holds each graph once, and nothing where an engine compiles nothing that it could keep."""
+    kept = sorted(path.suffix for path in cache.iterdir()) if cache.exists() else []
+    assert kept == ([".blob", ".blob", ".lock"] if target == "openvino" else [])
 
 
 @pytest.mark.parametrize("locked", [True, False])
@@ -272,70 +298,63 @@ def test_the_probe_sees_that_nobody_holds_the_lock():
         assert held_by_another()
 
 
-JOBS = {
-    "convert": """
-options = {"config": given["config"], "class_names": given["names"], "target": given["target"]}
-made = edgeblend.convert(given["checkpoint"], given["out"], **options)
-said = made.manifest.target
-""",
-    "quantize": """
-recipe = edgeblend.Recipe(name="quick", bias_correction="none")
-made = edgeblend.quantize(given["float"], given["out"], calibration=given["pictures"], recipe=recipe)
-said = made.manifest.target
-""",
-    "run": """
-with edgeblend.Segmenter.load(given["int8"], cache_dir=given["cache"]) as segmenter:
-    said = [segmenter(edgeblend.read_image(path)).scores.tolist() for path in given["files"]]
-""",
-    "compare": """
-report = edgeblend.compare(given["float"], [given["int8"]], given["pictures"], disagreements=0)
-said = [[candidate.reason, candidate.agreement is not None] for candidate in report.candidates]
-""",
-}
-"""What each process does, with what it is given, and says."""
+PROCESSES = {"one": "convert", "two": "quantize", "three": "run", "four": "compare", "five": "run"}
+"""What each of them does; two fill the same empty cache at once."""
+
+PROCESS = """
+import json, sys
+from pathlib import Path
+from tiny_model import TinyModel
+from edgeblend.bundle import Bundle
+from jobs import Jobs
+job, out = sys.argv[1], Path(sys.argv[2])
+given = {name: Path(path) for name, path in json.loads(sys.argv[3]).items()}
+tiny = TinyModel(given.pop("config"), given.pop("checkpoint"), {})
+float_, int8 = Bundle.load(given.pop("float")), Bundle.load(given.pop("int8"))
+jobs = Jobs(tiny, float_, int8, **given)
+print("ready", flush=True)
+sys.stdin.readline()
+print("said", repr(getattr(jobs, job)(out)))
+"""
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_processes_give_what_one_gives(
-    target, tiny_model, tiny_on, tiny_int8_on, calibration_pictures, tmp_path
-):
-    converted, quantized = tiny_on(target), tiny_int8_on(target)
-    files = sorted(calibration_pictures.iterdir())
-    given = {
-        "checkpoint": str(tiny_model.checkpoint),
-        "config": str(tiny_model.config),
-        "names": CLASS_NAMES,
-        "target": target,
-        "float": str(converted.path),
-        "int8": str(quantized.path),
-        "pictures": str(calibration_pictures),
-        "files": [str(path) for path in files],
-        "cache": str(tmp_path / "cache") if target == "openvino" else None,
+def test_processes_give_what_one_gives(target, given, alone, tmp_path):
+    jobs, cache = given(target), tmp_path / "cache"
+    paths = {
+        "config": jobs.tiny.config,
+        "checkpoint": jobs.tiny.checkpoint,
+        "float": jobs.converted.path,
+        "int8": jobs.quantized.path,
+        "calibration": jobs.calibration,
+        "labelled": jobs.labelled,
+        "cache": cache,
     }
-    processes = {}
-    for name, job in JOBS.items():
-        arguments = json.dumps({**given, "out": str(tmp_path / name)})
-        source = f"import edgeblend, json, sys\ngiven = json.loads(sys.argv[1])\n{job}\n"
-        source += "print('said', json.dumps(said))"
-        processes[name] = subprocess.Popen(
-            [sys.executable, "-P", "-c", source, arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    said = {}
-    for name, process in processes.items():
-        out, err = process.communicate()
-        assert process.returncode == 0, err
-        assert out.startswith("said "), out
-        said[name] = json.loads(out.removeprefix("said "))
-    with edgeblend.Segmenter.load(quantized) as segmenter:
-        scores = [segmenter(edgeblend.read_image(path)).scores.tolist() for path in files]
-    assert said == {
-        "convert": target,
-        "quantize": target,
-        "run": scores,
-        "compare": [[None, True]],
-    }
-    assert content(Bundle.load(tmp_path / "convert")) == content(converted)
-    assert content(Bundle.load(tmp_path / "quantize")) == content(quantized)
+    arguments = json.dumps({name: str(path) for name, path in paths.items()})
+    with ExitStack() as stack:
+        processes = {}
+        for name, job in PROCESSES.items():
+            command = [sys.executable, "-P", "-c", PROCESS, job, str(tmp_path / name), arguments]
+            stderr = stack.enter_context((tmp_path / f"{name}.txt").open("w"))
+            process = subprocess.Popen(command, env=environment(cache), **PIPES, stderr=stderr)
+            processes[name] = stack.enter_context(process)
+        for name, process in processes.items():
+            assert process.stdout.readline() == "ready\n", (tmp_path / f"{name}.txt").read_text()
+        for process in processes.values():
+            process.stdin.write("start\n")
+            process.stdin.flush()
+        for name, process in processes.items():
+            said = process.stdout.read()
+            assert process.wait() == 0, (tmp_path / f"{name}.txt").read_text()
+            assert said == f"said {alone(target)[PROCESSES[name]]!r}\n", name
+    assert_kept(cache, target)
+
+
+PIPES: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """Return that of a process: what third parties keep for the next time goes into the same folder."""
+    here = Path(__file__).parent
+    path = os.pathsep.join(map(str, (here, here.parent)))
+    return {**os.environ, "HOME": str(cache), "XDG_CACHE_HOME": str(cache), "PYTHONPATH": path}

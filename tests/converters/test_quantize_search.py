@@ -1,4 +1,5 @@
 import weakref
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import pytest
 from edgeblend.calibration.data.coco import CocoDataset, CocoImage, CocoObject
 from edgeblend.calibration.data.frames import Frame
 from edgeblend.calibration.evaluation.accuracy import measure_accuracy
+from edgeblend.calibration.sampling.sample import CalibrationSet
 from edgeblend.converters.quantize import search as searching
 from edgeblend.converters.quantize.search import (
     LabelledPictures,
@@ -174,7 +176,7 @@ def test_a_gain_is_no_drop(dataset):
     [
         ((None, "val", None), "pictures and annotations are for a search"),
         ((None, None, "val.json"), "pictures and annotations are for a search"),
-        ((0, None, None), "expected a drop above 0 .* got 0"),
+        ((0, None, None), "max_drop must be above 0, got 0"),
         ((-0.5, None, None), "got -0.5"),
         ((float("nan"), None, None), "got nan"),
         ((float("inf"), None, None), "got inf"),
@@ -217,6 +219,18 @@ def test_of_unlabelled_pictures_it_is_said_which_are_measured_on(tmp_path):
         f"the drop is measured on 3 of the 5 pictures of {tmp_path}, which are unlike each other; with "
         "annotations it is measured on all of them",
     ]
+
+
+def test_frames_that_were_sampled_are_closed_in_the_end(tmp_path, monkeypatch):
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((*SIZE, 3), np.uint8))
+    closed = []
+    monkeypatch.setattr(CalibrationSet, "close", lambda self: closed.append(self))
+    with ExitStack() as stack:
+        made = open_validation(
+            SOURCE, both(FakeSession(ONE)), [], images=tmp_path, annotations=None, opened=stack
+        )
+        assert closed == []
+    assert closed == [made.pictures.frames]
 
 
 def test_where_all_pictures_are_measured_on_nothing_is_said(tmp_path, dataset, monkeypatch):

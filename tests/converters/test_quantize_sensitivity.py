@@ -123,7 +123,7 @@ def test_labels_show_what_precision_is_lost(small_bundle, small_labels):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"frames": 0}, "expected at least 1 frame to compare outputs on, got 0"),
+        ({"frames": 0}, "frames must be at least 1, got 0"),
         ({"images": "val"}, "name their annotations"),
         ({"recipe": "int4"}, "no such recipe"),
         ({"recipe": Recipe(name="mine", float_layers=("head.boxes",))}, "no layer is called that"),

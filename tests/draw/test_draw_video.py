@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 import tempfile
 
 import numpy as np
@@ -70,7 +72,7 @@ def test_no_temporary_folder(monkeypatch):
     def none(**options):
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
 
-    monkeypatch.setattr(tempfile, "TemporaryDirectory", none)
+    monkeypatch.setattr(tempfile, "mkdtemp", none)
     with pytest.raises(OutputError, match=r"no temporary folder .*\['/tmp'\]\); set TMPDIR"):
         find_codec(SIZE)
 
@@ -89,6 +91,57 @@ def test_no_codec_at_all(tmp_path):
     with pytest.raises(OutputError, match="writes none of nothing; install opencv-python-headless"):
         write_video(tmp_path / "video", grey_frames(1), size=SIZE, rate=10.0, codecs=[NOT_THERE])
     assert list(tmp_path.iterdir()) == []
+
+
+WRITE_LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from edgeblend.cli import annotated_video
+from edgeblend.errors import OutputError
+
+codec = next(codec for codec in annotated_video.CODECS if codec.name == sys.argv[1])
+noise = np.random.default_rng(0).integers(0, 256, (40, 96, 128, 3), np.uint8)
+annotated_video.find_codec = lambda size, codecs: codec
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    made = annotated_video.write_video(Path("video"), iter(noise), size=(128, 96), rate=10.0)
+    print("made", made.frames)
+except OutputError as error:
+    print("refused", error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of files are POSIX's")
+@pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
+@pytest.mark.parametrize("limit", [0, 100, 20_000, 100_000])
+def test_a_disk_that_is_full_is_told_and_nothing_is_left(tmp_path, codec, limit):
+    argv = [sys.executable, "-c", WRITE_LIMITED, codec.name, str(limit)]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
+    assert "refused" in done.stdout
+    assert f"video{codec.suffix}: cannot be written: File too large; make room" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
+def test_nothing_is_left_of_a_video_whose_frames_do_not_come(tmp_path, codec):
+    def frames():
+        yield from grey_frames(10, 20)
+        raise InputError("the camera was unplugged")
+
+    with pytest.raises(InputError, match="unplugged"):
+        write_video(tmp_path / "video", frames(), size=SIZE, rate=10.0, codecs=[codec])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_folder_that_is_full_is_not_a_missing_codec(monkeypatch):
+    monkeypatch.setattr("edgeblend.draw.video._write", lambda *given: 0)
+
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr("edgeblend.draw.video._try_to_write", lambda folder: full)
+    with pytest.raises(OutputError, match="this temporary folder .No space left on device.; make room"):
+        find_codec(SIZE)
 
 
 @pytest.mark.parametrize("data", [None, b"", b"no video at all"])

@@ -10,8 +10,8 @@ import cv2
 import pytest
 
 import edgeblend
+from edgeblend import engine_packages
 from edgeblend.errors import EngineError
-from edgeblend.runtime.backends import registry
 from edgeblend.testing import EngineContract
 
 PACKAGE = Path(__file__).parents[2] / "examples" / "engine_package"
@@ -24,12 +24,15 @@ pytestmark = pytest.mark.skipif(int(cv2.__version__.split(".")[0]) < 5, reason="
 def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As if it were: on the path, with the entry points that its pyproject.toml names."""
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
-    named = project["entry-points"][registry.ENTRY_POINT_GROUP]
+    named = project["entry-points"][engine_packages.ENTRY_POINT_GROUP]
     folder = tmp_path / "site" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     folder.mkdir(parents=True)
     metadata = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
     (folder / "METADATA").write_text(metadata)
-    lines = [f"[{registry.ENTRY_POINT_GROUP}]", *(f"{name} = {value}" for name, value in named.items())]
+    lines = [
+        f"[{engine_packages.ENTRY_POINT_GROUP}]",
+        *(f"{name} = {value}" for name, value in named.items()),
+    ]
     (folder / "entry_points.txt").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(str(folder.parent))
     monkeypatch.syspath_prepend(str(PACKAGE))

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 from bundle_factory import write_tiny_bundle
-from faults import FAULTS, interrupted, killed, no_permission, no_space, tree, watch
+from faults import failing, interrupted, killed, no_permission, no_space, tree
 
 from edgeblend.bundle import Bundle, stage_bundle
 from edgeblend.errors import OutputError
@@ -16,36 +16,29 @@ from edgeblend.files import renaming
 from edgeblend.files.staging import check_file, check_folder, stage_folder, write_whole
 
 
-@pytest.fixture(autouse=True)
-def watched(monkeypatch):
-    watch(monkeypatch)
-
-
-def write_in_parts(path, text):
+def write_text(path, text):
     with path.open("w") as file:
-        file.write(text[: len(text) // 2])
-        FAULTS.happens("write")
-        file.write(text[len(text) // 2 :])
+        file.write(text)
 
 
 def write_folder(out):
     with stage_folder(out, check_folder(out, listing="list.json", overwrite=True)) as folder:
         (folder / "parts").mkdir()
-        write_in_parts(folder / "parts" / "new.txt", "new")
-        write_in_parts(folder / "list.json", json.dumps({"files": ["list.json", "parts/new.txt"]}))
+        write_text(folder / "parts" / "new.txt", "new")
+        write_text(folder / "list.json", json.dumps({"files": ["list.json", "parts/new.txt"]}))
 
 
 def write_file(out):
-    write_whole(out, lambda file: write_in_parts(file, "new"), found=check_file(out, overwrite=True))
+    write_whole(out, lambda file: write_text(file, "new"), found=check_file(out, overwrite=True))
 
 
 def write_any_file(out):
-    write_whole(out, lambda file: write_in_parts(file, "new"))
+    write_whole(out, lambda file: write_text(file, "new"))
 
 
 def write_bundle(out):
     with stage_bundle(out, overwrite=True) as folder:
-        write_in_parts(folder / "manifest.json", "new")
+        write_text(folder / "manifest.json", "new")
 
 
 def an_earlier_folder(out):
@@ -95,23 +88,23 @@ def whole(case, tmp_path):
     """Return what is there before and after, and the operations between."""
     folder, write, out = prepared(case, tmp_path, "whole")
     before = tree(folder)
-    with FAULTS.armed():
+    with failing(None) as seen:
         write(out)
-    return before, tree(folder), list(FAULTS.operations)
+    return before, tree(folder), seen
 
 
 @pytest.mark.parametrize("raise_it", [no_space, no_permission, interrupted])
 @pytest.mark.parametrize("case", CASES)
 def test_any_operation_may_fail_once(tmp_path, system, case, raise_it):
-    before, after, operations = whole(case, tmp_path)
-    assert {"open", "write", "fsync"} < set(operations)
+    before, after, seen = whole(case, tmp_path)
+    assert {"open", "write", "fsync"} < seen.kinds
     ends = Counter()
-    for position in range(len(operations)):
+    for position in range(len(seen.operations)):
         folder, write, out = prepared(case, tmp_path, f"{position}")
         was = tree(folder)
         assert was == before
         end = "well"
-        with FAULTS.armed(position, raise_it):
+        with failing(position, raise_it):
             try:
                 write(out)
             except OutputError as error:
@@ -119,7 +112,7 @@ def test_any_operation_may_fail_once(tmp_path, system, case, raise_it):
                 end = "refused"
             except KeyboardInterrupt:
                 end = "interrupted"
-        where = f"operation {position} of {operations}: {end}"
+        where = f"operation {position} of {seen.operations}: {end}"
         assert tree(folder) == (after if end == "well" else was) or (
             end == "interrupted" and tree(folder) == after
         ), where
@@ -132,35 +125,35 @@ def test_any_operation_may_fail_once(tmp_path, system, case, raise_it):
 def test_a_process_that_is_killed_leaves_it_whole_or_as_it_was(tmp_path, case):
     if renaming._system_rename("exchange", tmp_path / "a", tmp_path / "b") == errno.ENOSYS:
         pytest.skip("what is replaced is away for a moment where names cannot be exchanged")
-    _, after, operations = whole(case, tmp_path)
-    for position in range(len(operations)):
+    _, after, seen = whole(case, tmp_path)
+    for position in range(len(seen.operations)):
         folder, write, out = prepared(case, tmp_path, f"{position}")
         was = tree(folder)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which this child does without
             child = os.fork()
         if child == 0:
-            with FAULTS.armed(position, killed):
+            with failing(position, killed):
                 write(out)
             os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
         visible = {name: data for name, data in tree(folder).items() if ".edgeblend-" not in name}
         above = [path.relative_to(folder).as_posix() for path in out.parents if folder in path.parents]
         assert visible in (was, after) or visible.items() <= dict.fromkeys(above).items(), (
-            f"{position} of {operations}"
+            f"{position} of {seen.operations}"
         )
 
 
 def test_the_fault_is_really_there(tmp_path):
     """Written at its place, a file is not whole: the test above would see it."""
     (tmp_path / "out.txt").write_text("old")
-    with FAULTS.armed(1, no_space), pytest.raises(OSError, match="No space"):
-        write_in_parts(tmp_path / "out.txt", "new")
-    assert FAULTS.operations == ["open", "write"] and (tmp_path / "out.txt").read_text() == "n"
+    with failing(1, no_space) as seen, pytest.raises(OSError, match="No space"):
+        write_text(tmp_path / "out.txt", "new")
+    assert seen.operations == ["open out.txt", "write out.txt"] and (tmp_path / "out.txt").read_text() == "n"
 
 
 def test_a_bundle_is_readable_whatever_failed_before(tmp_path):
     out = write_tiny_bundle(tmp_path / "out")
-    with FAULTS.armed(6, no_space), pytest.raises(OutputError):
+    with failing(6, no_space), pytest.raises(OutputError):
         write_bundle(out)
     assert Bundle.load(out).manifest.things == ("cat", "dog")

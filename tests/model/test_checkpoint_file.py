@@ -76,6 +76,26 @@ def write_legacy_protocol_4(path):
     torch.save({"model": weights()}, path, pickle_protocol=4, _use_new_zipfile_serialization=False)
 
 
+def write_protocol_1(path):
+    torch.save({"model": weights()}, path, pickle_protocol=1)
+
+
+def write_protocol_0(path):
+    torch.save({"model": weights()}, path, pickle_protocol=0)
+
+
+def write_legacy_protocol_1(path):
+    torch.save({"model": weights()}, path, pickle_protocol=1, _use_new_zipfile_serialization=False)
+
+
+def write_zoo_protocol_0(path):
+    path.write_bytes(pickle.dumps({"model": arrays()}, protocol=0))
+
+
+def write_zoo_protocol_1(path):
+    path.write_bytes(pickle.dumps({"model": arrays()}, protocol=1))
+
+
 def write_extra_objects(path):
     torch.save({"state_dict": weights(), "hyper_parameters": Path("x"), "best": np.float64(1)}, path)
 
@@ -121,6 +141,13 @@ def write_two_sections(path):
     torch.save({"student": weights(), "other": weights(scale=2.0)}, path)
 
 
+def test_what_torch_cannot_read_back_is_said_to_be_so(tmp_path):
+    write_protocol_0(tmp_path / "given.pth")
+    with pytest.raises(AssertionError):
+        torch.load(tmp_path / "given.pth", weights_only=False)
+    assert "is a pickle of protocol 0, which torch itself cannot read" in refusal(tmp_path / "given.pth")
+
+
 @pytest.mark.parametrize(
     ("write", "expected"),
     [
@@ -130,6 +157,10 @@ def write_two_sections(path):
         (write_old_zoo, "wants to run code to be opened (numpy._core.multiarray._reconstruct)"),
         (write_protocol_4, "is a pickle of protocol 4"),
         (write_legacy_protocol_4, "is a pickle of protocol 4"),
+        (write_protocol_1, "is a pickle of protocol 1"),
+        (write_legacy_protocol_1, "is a pickle of protocol 1"),
+        (write_zoo_protocol_0, "is a pickle of protocol 0"),
+        (write_zoo_protocol_1, "is a pickle of protocol 1"),
         (write_extra_objects, "wants to run code to be opened (pathlib."),
         (write_legacy_extra_objects, "wants to run code to be opened (numpy._core.multiarray.scalar)"),
         (write_torchscript, "is a TorchScript archive, which is a program"),

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from edgeblend import engine_packages
 from edgeblend.errors import EngineError
 from edgeblend.runtime.backends import registry
 from edgeblend.runtime.backends.base import EngineInfo
@@ -80,8 +81,8 @@ def test_whatever_an_engine_raises_while_it_is_imported_is_ours(name, error, mon
 def test_a_foreign_engine_that_fails_while_it_is_imported(monkeypatch, tmp_path) -> None:
     (tmp_path / "failing_engine.py").write_text("raise OSError('no home')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    entry = EntryPoint("foreign", "failing_engine", registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    entry = EntryPoint("foreign", "failing_engine", engine_packages.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(engine_packages, "entry_points", lambda group: [entry])
     with pytest.raises(EngineError, match="'foreign'.*cannot be imported: OSError: no home"):
         registry.load_backend("foreign")
 
@@ -89,14 +90,14 @@ def test_a_foreign_engine_that_fails_while_it_is_imported(monkeypatch, tmp_path)
 def test_another_package_can_bring_an_engine(monkeypatch) -> None:
     engine = SimpleNamespace(engine_info=lambda: EngineInfo("1.0", ()))
     monkeypatch.setitem(sys.modules, "foreign_engine", engine)
-    entry = EntryPoint("foreign", "foreign_engine", registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    entry = EntryPoint("foreign", "foreign_engine", engine_packages.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(engine_packages, "entry_points", lambda group: [entry])
     assert "foreign" in registry.backend_names()
     assert registry.load_backend("foreign").engine_info().version == "1.0"
 
 
 def test_a_foreign_engine_that_cannot_be_imported(monkeypatch) -> None:
-    entry = EntryPoint("foreign", "no_such_module", registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    entry = EntryPoint("foreign", "no_such_module", engine_packages.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(engine_packages, "entry_points", lambda group: [entry])
     with pytest.raises(EngineError, match="'foreign'.*no_such_module"):
         registry.load_backend("foreign")

@@ -56,7 +56,7 @@ def test_nothing_is_written_where_it_need_not_be(monkeypatch) -> None:
 
     build = GraphBuilder()
     model = build.build({"x": ("float32", (1, 4))}, {"y": build.node("Relu", "x")}).SerializeToString()
-    monkeypatch.setattr(tempfile, "TemporaryDirectory", None)
+    monkeypatch.setattr(tempfile, "mkdtemp", None)
     taken: list[str] = []
     session = ort.InferenceSession
 

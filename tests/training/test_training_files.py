@@ -6,7 +6,7 @@ import json
 import pytest
 import safetensors.torch
 import torch
-from faults import FAULTS, interrupted, no_permission, no_space, watch
+from faults import failing, interrupted, no_permission, no_space
 
 from edgeblend.class_list import ClassList, read_class_list
 from edgeblend.errors import CheckpointError, InputError, OutputError
@@ -35,19 +35,18 @@ WRITERS = {
 
 @pytest.mark.parametrize("fault", [no_space, no_permission, interrupted])
 @pytest.mark.parametrize("writer", WRITERS)
-def test_any_operation_may_fail_once(tmp_path, monkeypatch, writer, fault):
-    watch(monkeypatch)
+def test_any_operation_may_fail_once(tmp_path, writer, fault):
     path = tmp_path / "file"
     for _ in range(2):  # the first time libraries open files of their own
-        with FAULTS.armed():
+        with failing(None) as seen:
             WRITERS[writer](path)
-    written, count = path.read_bytes(), len(FAULTS.operations)
-    assert {"open", "fsync", "rename"} <= set(FAULTS.operations)
+    written, count = path.read_bytes(), len(seen.operations)
+    assert {"open", "fsync", "rename"} <= seen.kinds
     refused = 0
     for position in range(count):
         path.write_bytes(b"old")
         error = None
-        with FAULTS.armed(position, fault):
+        with failing(position, fault):
             try:
                 WRITERS[writer](path)
             except (OutputError, KeyboardInterrupt) as caught:

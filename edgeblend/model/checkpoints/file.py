@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
+import struct
 import zipfile
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from edgeblend.errors import CheckpointError
 from edgeblend.files.paths import exists, is_dir, is_file
 from edgeblend.model.checkpoints import advice
 from edgeblend.model.checkpoints.names import listed
+from edgeblend.model.checkpoints.sums import altered_record
 
 _ZIP_MAGIC, _PICKLE_MAGIC = b"PK", b"\x80"
 """How files of torch.save begin: since torch 1.6, and before."""
@@ -23,8 +26,17 @@ _ZIP_MAGIC, _PICKLE_MAGIC = b"PK", b"\x80"
 _LEGACY_MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"
 """The number that torch.save wrote first before torch 1.6."""
 
-_NEWEST_PROTOCOL = 3
-"""Newer pickle protocols have instructions that torch does not read without executing what they name."""
+_OLD_PICKLES = (b"L119547037146038801333356L\n", b"(dp0\n", b"}q\0", b"ccollections\nOrderedDict\n")
+"""How pickles of protocols 0 and 1 begin, which do not say their protocol: torch.save's, and dicts."""
+
+_PROTOCOLS = (2, 3)
+"""Others have instructions that torch does not read without executing what they name."""
+
+_TELLING = 64
+"""Bytes of a pickle that show its protocol."""
+
+_LENGTHS_AT, _LENGTHS = 26, struct.Struct("<HH")
+"""Where a zip entry says how long its name is, and what follows the name before its bytes."""
 
 _TRUSTED = "If you trust where it comes from, save its weights alone, in Python: "
 
@@ -80,7 +92,7 @@ def read_content(path: Path) -> object:
         return _read_safetensors(path)
     if head.startswith(_ZIP_MAGIC):
         return _read_zip(path)
-    if head.startswith(_PICKLE_MAGIC):
+    if head.startswith((_PICKLE_MAGIC, *_OLD_PICKLES)):
         return _read_pickle(path, head)
     raise CheckpointError(_what_else(path, head))
 
@@ -134,10 +146,9 @@ def _read_zip(path: Path) -> object:
         with zipfile.ZipFile(path) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
             pickled = next((name for name in entries if name.endswith("/data.pkl")), None)
-            protocol = archive.open(pickled).read(2)[1] if pickled else None
     except Exception as error:  # zipfile raises a dozen things for broken archives
         raise _broken(path, error) from error
-    if protocol is None:
+    if pickled is None:
         raise CheckpointError(_other_archive(path, list(entries)))
     if any(name.endswith("/constants.pkl") for name in entries):
         code = advice.from_torchscript(path)
@@ -148,9 +159,42 @@ def _read_zip(path: Path) -> object:
     claimed = sum(entry.file_size for entry in entries.values())
     if claimed > path.stat().st_size:
         raise CheckpointError(f"{path} is broken: it claims to hold {claimed} bytes; fetch it again.")
-    if protocol > _NEWEST_PROTOCOL:
+    _check_sums(path)
+    protocol = _protocol(_first_bytes(path, entries[pickled]))
+    if protocol not in _PROTOCOLS:
         raise _other_protocol(path, protocol, of_torch=True)
     return _load(path, of_torch=True, mapped=True)
+
+
+def _check_sums(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            altered = altered_record(archive)
+    except Exception as error:  # zipfile raises a dozen things for broken archives
+        raise _broken(path, error) from error
+    if altered is not None:
+        raise CheckpointError(
+            f"{path} is damaged: the bytes of {listed([altered])} in it are not those that were written"
+            " (CRC-32); fetch it again."
+        )
+
+
+def _first_bytes(path: Path, stored: zipfile.ZipInfo) -> bytes:
+    """Return how an entry that is not compressed begins, whose checksum may be missing."""
+    try:
+        with path.open("rb") as file:
+            file.seek(stored.header_offset + _LENGTHS_AT)
+            file.seek(sum(_LENGTHS.unpack(file.read(_LENGTHS.size))), os.SEEK_CUR)
+            return file.read(_TELLING)
+    except (OSError, ValueError, struct.error) as error:  # where the file says that it is, there is nothing
+        raise _broken(path, error) from error
+
+
+def _protocol(head: bytes) -> int:
+    """Return the protocol of a pickle; before 2 they do not say it, and 0 numbers what it repeats as text."""
+    if head.startswith(_PICKLE_MAGIC) and len(head) > 1:
+        return head[1]
+    return 0 if b"p0\n" in head[:_TELLING] else 1
 
 
 def _other_archive(path: Path, names: list[str]) -> str:
@@ -163,14 +207,19 @@ def _other_archive(path: Path, names: list[str]) -> str:
 
 
 def _read_pickle(path: Path, head: bytes) -> object:
-    of_torch = _LEGACY_MAGIC in head[:40]
-    protocol = head[1] if len(head) > 1 else 0
-    if protocol > _NEWEST_PROTOCOL:
+    of_torch = _LEGACY_MAGIC in head[:40] or head.startswith(_OLD_PICKLES[0])
+    protocol = _protocol(head)
+    if protocol not in _PROTOCOLS:
         raise _other_protocol(path, protocol, of_torch=of_torch)
     return _load(path, of_torch=of_torch, mapped=False)
 
 
 def _other_protocol(path: Path, protocol: int, *, of_torch: bool) -> CheckpointError:
+    if of_torch and protocol == 0:
+        return CheckpointError(
+            f"{path} is a pickle of protocol 0, which torch itself cannot read back; save it again where it"
+            " was made, without a pickle_protocol."
+        )
     if of_torch:
         code = f"If you trust where it comes from, save it anew, in Python: {advice.from_protocol(path)}"
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from edgeblend.arguments import check_path
 from edgeblend.errors import CheckpointError
 from edgeblend.model.blendmask import BlendMask, parameter_shapes
 from edgeblend.model.checkpoints.file import check_file, is_safetensors, read_content
@@ -20,6 +21,7 @@ from edgeblend.model.checkpoints.fit import (
     mismatch,
 )
 from edgeblend.model.checkpoints.names import Section, canonical_names, choose_section, listed
+from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 
 __all__ = [
     "Checkpoint",
@@ -41,6 +43,7 @@ class Checkpoint(dict[str, Tensor]):
     """Sentences for people: prefixes that were taken off, weights in the file that are not used."""
 
 
+@warnings_are_no_errors()
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Return a checkpoint's tensors as float32, under the names that networks of this package use.
 
@@ -52,7 +55,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         CheckpointError: the file is missing, broken, unsafe, no checkpoint, or holds NaN or infinity.
     """
-    path = Path(path)
+    path = check_path("path", path)
     section = choose_section(read_content(path), path)
     names = canonical_names(section, path, safetensors=is_safetensors(path))
     checkpoint = Checkpoint(_weights(section, names.canonical, path))
@@ -66,7 +69,7 @@ def checkpoint_digest(path: str | Path) -> str:
     Raises:
         CheckpointError: the file is missing, empty or cannot be read.
     """
-    path = Path(path)
+    path = check_path("path", path)
     check_file(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -102,6 +102,53 @@ def test_a_box_that_is_missing_is_the_masks(write, bbox, segmentation, box):
     assert "1 boxes missing or not finite: taken from their masks" in dataset.notes
 
 
+@pytest.mark.parametrize("bbox", [[1, 1, 0, 3], [4, 4, -3, -3], [5, 5, 2, -1]])
+def test_a_box_without_an_area_is_the_masks(write, bbox):
+    dataset = read_coco(write(first(bbox=bbox, segmentation=[[2, 3, 6, 3, 6, 7]])))
+    assert dataset.images[0].objects[0].box.tolist() == [2, 3, 6, 7]
+    assert "1 boxes without an area: taken from their masks" in dataset.notes
+
+
+def test_a_box_and_a_mask_without_an_area_are_dropped(write):
+    dataset = read_coco(write(first(bbox=[4, 4, -3, -3], segmentation=[[1, 1, 2, 2, 3, 3]])))
+    assert 1 not in [item.id for item in dataset.images[0].objects]
+    assert "1 objects dropped: polygons without an area" in dataset.notes
+
+
+TRIANGLE = [[2, 3], [6, 3], [6, 7]]
+POINTS = "1 polygons given as points [x, y]: read as they are meant"
+NULL = "{} polygons that are null left out of masks"
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "rings", "note"),
+    [
+        (TRIANGLE, [[2, 3, 6, 3, 6, 7]], POINTS),
+        ([TRIANGLE], [[2, 3, 6, 3, 6, 7]], POINTS),
+        ([TRIANGLE, [1, 1, 2, 1, 2, 2]], [[2, 3, 6, 3, 6, 7], [1, 1, 2, 1, 2, 2]], POINTS),
+        ([None, [2, 3, 6, 3, 6, 7]], [[2, 3, 6, 3, 6, 7]], NULL.format(1)),
+        ([None, *TRIANGLE, None], [[2, 3, 6, 3, 6, 7]], NULL.format(2)),
+    ],
+)
+def test_polygons_in_another_form_are_read_as_they_are_meant(write, segmentation, rings, note):
+    dataset = read_coco(write(first(segmentation=segmentation)))
+    assert [ring.tolist() for ring in dataset.images[0].objects[0].segmentation] == rings
+    assert note in dataset.notes
+
+
+def test_null_alone_is_no_polygon(write):
+    dataset = read_coco(write(first(segmentation=[None])))
+    assert "1 objects dropped: no segmentation" in dataset.notes
+
+
+@pytest.mark.parametrize(
+    "segmentation", [[[2, None, 6, 3, 6, 7]], [["a", "b"]], [[[1, 2, 3]]], [{"x": 1}], 5]
+)
+def test_polygons_that_mean_nothing_are_refused(write, segmentation):
+    with pytest.raises(InputError, match="segmentations are wrong: annotation .*: segmentation: Expected"):
+        read_coco(write(first(segmentation=segmentation)))
+
+
 @pytest.mark.parametrize("bbox", [[1e308, 1, 1e308, 3], [-1e308, 1, 1, 3]])
 def test_boxes_far_away_are_outside(write, bbox):
     assert read_coco(write(first(bbox=bbox))).notes[0] == "1 objects dropped: outside the picture"

@@ -3,14 +3,21 @@ import io
 import json
 import math
 import sys
+import tracemalloc
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
+import edgeblend.calibration.evaluation.accuracy as accuracy_module
 from edgeblend.calibration.data.coco import CocoDataset, CocoImage, CocoObject, read_coco
-from edgeblend.calibration.evaluation.accuracy import measure_accuracy, measure_segmenter, predict_dataset
+from edgeblend.calibration.evaluation.accuracy import (
+    AccuracyTally,
+    measure_accuracy,
+    measure_segmenter,
+    predict_dataset,
+)
 from edgeblend.errors import InputError
 from edgeblend.results import Instances
 
@@ -278,8 +285,9 @@ def renumbered(content, predictions, new):
     ],
     ids=["as they are", "from 0", "negative", "2**54", "2**63", "2**127"],
 )
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_parity_with_pycocotools(tmp_path, seed, new):
+@pytest.mark.parametrize(("seed", "block"), [(0, 32), (1, 4), (2, 1)])
+def test_parity_with_pycocotools(tmp_path, monkeypatch, seed, block, new):
+    monkeypatch.setattr(accuracy_module, "BLOCK", block)
     coco = pytest.importorskip("pycocotools.coco")
     cocoeval = pytest.importorskip("pycocotools.cocoeval")
     content, predictions = random_case(tmp_path, np.random.default_rng(seed))
@@ -306,6 +314,79 @@ def test_parity_with_pycocotools(tmp_path, seed, new):
         per_class = 100 * evaluation.eval["precision"][..., 0, 2].mean(axis=(0, 1))
         assert list(ours.per_class.values()) == pytest.approx(per_class, abs=1e-6)
         assert 5 < ours.ap < 95
+
+
+def whole_evaluation(path, predictions, kind):
+    """The evaluator with everything at once."""
+    tools = pytest.importorskip("faster_coco_eval")
+    keys = ("image_id", "category_id", "score", "bbox" if kind == "bbox" else "segmentation")
+    records = [
+        {key: record[key] for key in keys}
+        for image, instances in sorted(predictions.items())
+        for record in instances.to_coco(image, category_ids=[10, 20, 30])
+    ]
+    truth = tools.COCO(str(path), print_function=str)
+    evaluation = tools.COCOeval_faster(truth, truth.loadRes(records), kind, print_function=str)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return evaluation.eval
+
+
+@pytest.mark.parametrize("scores", ["of ten kinds", "all equal", "all different"])
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_blocks_come_to_the_same_as_a_whole_evaluation(tmp_path, monkeypatch, block, scores):
+    monkeypatch.setattr(accuracy_module, "BLOCK", block)
+    random = np.random.default_rng(block)
+    content, predictions = random_case(tmp_path, random, shift=0.5, least=0.6)
+    for number, item in predictions.items():
+        if scores == "all equal":
+            predictions[number] = replace(item, scores=np.full(len(item), 0.5, np.float32))
+        elif scores == "all different":
+            predictions[number] = replace(item, scores=random.random(len(item), np.float32))
+    path = tmp_path / "val.json"
+    path.write_text(json.dumps(content))
+    truth = read_coco(path)
+    tally = AccuracyTally(truth, boundary=True)
+    for place in random.permutation(len(truth.images)).tolist():  # the order does not matter
+        tally.add(truth.images[place], predictions[truth.images[place].id])
+    for kind in ("bbox", "segm", "boundary"):
+        expected, curves = whole_evaluation(path, predictions, kind), tally_curves(tally, kind)
+        np.testing.assert_allclose(curves.precision, expected["precision"][..., -1], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(curves.recall, expected["recall"][..., -1], rtol=0, atol=1e-12)
+        assert 0.05 < curves.precision[..., 0].mean() < 0.95
+    assert tally.accuracy() == tally.accuracy()
+
+
+def tally_curves(tally, kind):
+    tally.accuracy()  # takes in what waits
+    return tally._tallies[kind].curves()
+
+
+def test_memory_does_not_grow_with_pictures(tmp_path, monkeypatch):
+    truth = dataset(tmp_path, *[[thing(1, A)]] * 80)
+    item = found(*[A] * 10)
+
+    def peak(block):
+        monkeypatch.setattr(accuracy_module, "BLOCK", block)
+        tally = AccuracyTally(truth)
+        tracemalloc.start()
+        try:
+            for image in truth.images:
+                tally.add(image, item)
+            tally.accuracy()
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert 4 * peak(2) < peak(1000)
+
+
+def test_pictures_that_did_not_come_count_as_empty(tmp_path):
+    tally = AccuracyTally(dataset(tmp_path, [thing(1, A)], [thing(2, A)]))
+    tally.add(tally._dataset.images[1], found(A))
+    assert tally.accuracy().mask.ar == pytest.approx(50)
+    tally.add(tally._dataset.images[0], found(A))
+    assert tally.accuracy().mask.ar == pytest.approx(100)
 
 
 def test_parity_on_a_file_with_a_root_and_names_that_repeat(tmp_path):

@@ -207,7 +207,7 @@ class TestRefusals:
             compare(tiny_bundle, ["nowhere"], labelled_pictures / "pictures")
 
     def test_no_candidates(self, tiny_bundle, labelled_pictures):
-        with pytest.raises(InputError, match="at least one candidate"):
+        with pytest.raises(InputError, match="candidates: expected at least one"):
             compare(tiny_bundle, [], labelled_pictures / "pictures")
 
     @pytest.mark.parametrize(
@@ -233,11 +233,11 @@ class TestRefusals:
 
     @pytest.mark.parametrize("max_drop", [-1, math.nan, math.inf])
     def test_a_drop_that_is_none(self, max_drop, tiny_bundle, labelled_pictures):
-        with pytest.raises(InputError, match="max_drop of at least 0"):
+        with pytest.raises(InputError, match="max_drop(: got (nan|inf)| must be at least 0)"):
             compare(tiny_bundle, [tiny_bundle], labelled_pictures / "pictures", max_drop=max_drop)
 
     def test_no_pictures_to_measure_on(self, tiny_bundle, labelled_pictures):
-        with pytest.raises(InputError, match="at least 1 picture, got 0"):
+        with pytest.raises(InputError, match="limit must be at least 1, got 0"):
             compare(tiny_bundle, [tiny_bundle], labelled_pictures / "pictures", limit=0)
 
     @pytest.mark.parametrize(

@@ -2,13 +2,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from edgeblend.calibration.measuring import fresh_process
 from edgeblend.calibration.measuring.fresh_process import run_fresh
-from edgeblend.errors import EngineError
+from edgeblend.errors import BundleError, EngineError, InputError, OutputError
+from edgeblend.files.temporary import PREFIX
 from edgeblend.processes import child_process
 
 
@@ -41,8 +43,11 @@ def test_an_answer_is_one_line_of_its_own(capsys):
     ("script", "words"),
     [
         ("kill -SEGV $$", "r50: running it ends the process with SIGSEGV"),
-        ("echo first >&2; echo only this >&2; exit 3", "^only this$"),
-        ("exit 3", "^exit code 3$"),
+        (
+            "echo first >&2; echo only this >&2; exit 3",
+            "r50: running it in a process of its own fails: only this$",
+        ),
+        ("exit 3", "r50: running it in a process of its own fails: exit code 3$"),
         ("exit 0", "r50: running it ends the process without a result"),
         ("echo 17", "r50: running it ends the process without a result"),
     ],
@@ -51,6 +56,42 @@ def test_a_process_that_dies(interpreter, script, words, tmp_path):
     interpreter(script)
     with pytest.raises(EngineError, match=words):
         run_fresh("a.module", [], bundle=tmp_path / "r50")
+
+
+@pytest.mark.parametrize("kind", [InputError, BundleError, EngineError, OutputError])
+def test_what_it_refuses_with_is_raised_here(interpreter, kind, tmp_path, capfd):
+    assert fresh_process.refuse(kind("pictures/1.png: no picture; copy it again")) == kind.exit_code
+    printed = capfd.readouterr().err
+    (tmp_path / "said").write_text(f"half a line{printed}and an engine's last words\n")
+    interpreter(f"cat {tmp_path}/said >&2; exit {kind.exit_code}")
+    with pytest.raises(kind, match=r"^pictures/1\.png: no picture; copy it again$") as raised:
+        run_fresh("a.module", [], bundle=tmp_path / "r50")
+    assert type(raised.value) is kind
+
+
+def test_one_of_a_class_with_more_than_a_text_is_of_the_class_above(capfd):
+    class Special(BundleError):
+        def __init__(self, text, more):
+            super().__init__(text)
+
+    fresh_process.refuse(Special("what", "more"))
+    assert capfd.readouterr().err == "\nedgeblend refuses: BundleError: what\n"
+
+
+@pytest.mark.parametrize("name", ["Nothing", "one_line", "BaseException", ""])
+def test_a_refusal_with_no_error_of_ours_is_like_any_last_words(interpreter, name, tmp_path):
+    interpreter(f"echo 'edgeblend refuses: {name}: what' >&2; exit 3")
+    with pytest.raises(EngineError, match="r50: running it in a process of its own fails: edgeblend refuses"):
+        run_fresh("a.module", [], bundle=tmp_path / "r50")
+
+
+def test_what_it_left_in_the_temporary_folder_goes(interpreter, tmp_path, monkeypatch):
+    pytest.importorskip("fcntl")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    interpreter(f"mkdir {tmp_path}/{PREFIX}abcd1234; kill -KILL $$")
+    with pytest.raises(EngineError, match="SIGKILL"):
+        run_fresh("a.module", [], bundle=tmp_path / "r50")
+    assert [path.name for path in tmp_path.iterdir()] == ["python"]
 
 
 def test_an_unknown_signal_has_its_number():

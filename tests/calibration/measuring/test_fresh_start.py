@@ -6,7 +6,7 @@ import pytest
 
 from edgeblend.calibration.measuring import fresh_start
 from edgeblend.calibration.measuring.fresh_start import FreshStart, main, measure_fresh_start
-from edgeblend.errors import EngineError, OutputError
+from edgeblend.errors import BundleError, OutputError
 
 pytest.importorskip("openvino")
 
@@ -45,7 +45,7 @@ def test_it_is_handed_the_options_and_the_frames(small_bundle, frames, monkeypat
 
 def test_its_last_words_are_the_reason(tmp_path, frames):
     (tmp_path / "bundle").mkdir()
-    with pytest.raises(EngineError, match=r"not a bundle: it has no manifest\.json"):
+    with pytest.raises(BundleError, match=r"not a bundle: it has no manifest\.json"):
         measure_fresh_start(tmp_path / "bundle", frames)
 
 

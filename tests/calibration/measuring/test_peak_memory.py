@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgeblend.calibration.measuring.peak_memory import main, measure_peak_memory, peak_resident_bytes
-from edgeblend.errors import EngineError
+from edgeblend.errors import BundleError, EngineError
 from edgeblend.processes import child_process
 
 pytest.importorskip("openvino")
@@ -44,7 +44,7 @@ def test_it_is_that_of_another_process(tiny_bundle, picture):
 
 def test_its_last_words_are_the_reason(tmp_path, picture):
     (tmp_path / "bundle").mkdir()
-    with pytest.raises(EngineError, match="not a bundle: it has no manifest.json"):
+    with pytest.raises(BundleError, match="not a bundle: it has no manifest.json"):
         measure_peak_memory(tmp_path / "bundle", [picture])
 
 

@@ -197,8 +197,8 @@ def test_nothing_to_choose_from(source, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"count": 0}, "count=0"),
-        ({"count": -3}, "count=-3"),
+        ({"count": 0}, "at least 1 frame, got 0"),
+        ({"count": -3}, "at least 1 frame, got -3"),
         ({"every": 0}, "got 0"),
         ({"seed": -1}, "got -1"),
         ({"count": 1.5}, "count: got 1.5; give a whole number"),
