@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from edgeblend.arguments import check_path, shown
+from edgeblend.arguments.callbacks import Say, callback
+from edgeblend.arguments.checks import check_path, shown
 from edgeblend.bundle import Bundle, check_output, describe_file, stage_bundle
 from edgeblend.converters.draft import ConvertOptions, Precision, check_options, draft_manifest
 from edgeblend.converters.model_classes import ClassNames, read_class_names
@@ -43,7 +44,6 @@ from edgeblend.model.blendmask import BlendMask, build_network
 from edgeblend.model.checkpoints.read import checkpoint_digest, load_weights, read_checkpoint
 from edgeblend.model.config import load_config
 from edgeblend.model.fold import fold_batch_norms
-from edgeblend.processes.callbacks import Say, callback
 from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.runtime.attention import AttentionLayer
 from edgeblend.runtime.backends.base import EngineOptions

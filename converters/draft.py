@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 import msgspec
 
-from edgeblend.arguments import check_flag, check_size, check_text
-from edgeblend.choices import check_choice
+from edgeblend.arguments.checks import check_flag, check_size, check_text
+from edgeblend.arguments.choices import check_choice
 from edgeblend.class_list import ClassList
 from edgeblend.converters.model_classes import choose_classes
 from edgeblend.converters.split import AttentionMode

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgeblend.arguments import check_ids, shown
+from edgeblend.arguments.checks import check_ids, shown
 from edgeblend.calibration.data.coco_categories import read_classes
 from edgeblend.calibration.data.coco_file import Category
 from edgeblend.calibration.data.coco_json import decode_coco

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import torch
 
-from edgeblend.choices import check_choice
+from edgeblend.arguments.choices import check_choice
 from edgeblend.converters.draft import ConvertOptions, check_options, draft_manifest
 from edgeblend.converters.model_classes import ClassNames, read_class_names
 from edgeblend.converters.split import AttentionMode, SplitGraph, attention_weights, split_network

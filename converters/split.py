@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgeblend.choices import check_choice
+from edgeblend.arguments.choices import check_choice
 from edgeblend.manifest import Part, TensorSpec
 from edgeblend.model.blendmask import SIZE_DIVISOR, BlendMask
 

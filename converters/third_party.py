@@ -9,9 +9,9 @@ from importlib import import_module
 from types import ModuleType
 
 from edgeblend import errors
+from edgeblend.arguments.callbacks import raised_by_caller
 from edgeblend.converters.process_state import kept_through_import, logging_at, some_home
 from edgeblend.errors import ConversionError, EdgeBlendError, EngineError
-from edgeblend.processes.callbacks import raised_by_caller
 from edgeblend.processes.one_at_a_time import one_at_a_time
 
 _LOUD_WHEN_IMPORTED = ("torchao", "torch.utils._pytree")

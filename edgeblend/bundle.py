@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
-from edgeblend.arguments import check_flag, check_kind, check_path
-from edgeblend.choices import check_choice
+from edgeblend.arguments.checks import check_flag, check_kind, check_path
+from edgeblend.arguments.choices import check_choice
 from edgeblend.errors import BundleError, OutputError
 from edgeblend.files import paths
 from edgeblend.files.junk import is_junk

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from edgeblend import classes
-from edgeblend.arguments import (
+from edgeblend.arguments.checks import (
     MOST,
     check_ids,
     check_kind,
@@ -20,7 +20,7 @@ from edgeblend.arguments import (
     check_size,
     check_whole,
 )
-from edgeblend.choices import check_choice
+from edgeblend.arguments.choices import check_choice
 from edgeblend.errors import InputError
 from edgeblend.masks import paste, polygons, rle
 

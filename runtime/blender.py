@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.choices import check_choice
+from edgeblend.arguments.choices import check_choice
 from edgeblend.errors import EngineError
 from edgeblend.runtime.roi_align import CHUNK, RoiSampler
 

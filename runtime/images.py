@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.arguments import check_path
+from edgeblend.arguments.checks import check_path
 from edgeblend.errors import InputError
 from edgeblend.files.paths import is_dir
 from edgeblend.runtime.image_files import UNREADABLE_KINDS, kind_of, whole_picture

@@ -12,9 +12,9 @@ from typing import Any, Literal, Self, get_args
 
 from numpy.typing import NDArray
 
-from edgeblend.arguments import check_kind, check_share, check_size, check_whole
+from edgeblend.arguments.checks import check_kind, check_share, check_size, check_whole
+from edgeblend.arguments.choices import check_choice
 from edgeblend.bundle import Bundle
-from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 from edgeblend.manifest import Manifest, Part
 from edgeblend.results import LARGEST_FRAME, Instances

@@ -17,9 +17,9 @@ import edgeblend
 
 LAYERS = (
     ("edgeblend.errors", "edgeblend.spec", "edgeblend.demo_data"),
+    ("edgeblend.arguments",),
     ("edgeblend.files", "edgeblend.processes"),
-    ("edgeblend.arguments", "edgeblend.choices", "edgeblend.classes", "edgeblend.class_list")
-    + ("edgeblend.engine_packages",),
+    ("edgeblend.classes", "edgeblend.class_list", "edgeblend.engine_packages"),
     ("edgeblend.masks",),
     ("edgeblend.results", "edgeblend.recipe"),
     ("edgeblend.manifest", "edgeblend.manifest_checks", "edgeblend.manifest_schema"),
@@ -46,9 +46,9 @@ MODEL_MAY_IMPORT = (
     "edgeblend.spec",
     "edgeblend.model",
     "edgeblend.files.paths",
-    "edgeblend.arguments",
-    "edgeblend.processes.callbacks",
-    "edgeblend.choices",
+    "edgeblend.arguments.checks",
+    "edgeblend.arguments.callbacks",
+    "edgeblend.arguments.choices",
     "edgeblend.processes.third_party_warnings",
 )
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edgeblend.arguments import check_flag, check_list, check_number, check_share
+from edgeblend.arguments.checks import check_flag, check_list, check_number, check_share
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.bench.frames import BenchFrames, check_frame_size, read_bench_frames
 from edgeblend.calibration.bench.graphs import PreparedFrame, Sessions, prepare_frame

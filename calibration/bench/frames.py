@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.arguments import check_size
+from edgeblend.arguments.checks import check_size
 from edgeblend.calibration.data.coco_file import listed
 from edgeblend.calibration.data.frames import Frame, Frames, FrameSource, Unreadable, notes_of, open_frames
 from edgeblend.calibration.evaluation.compare_inputs import spread

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.arguments import check_list, check_path, check_text
+from edgeblend.arguments.checks import check_list, check_path, check_text
 from edgeblend.calibration.data.coco_categories import read_classes
 from edgeblend.calibration.data.coco_file import Annotation, Image, listed, read_document
 from edgeblend.calibration.data.coco_pictures import find_pictures

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.arguments import MOST, check_whole
+from edgeblend.arguments.checks import MOST, check_whole
 from edgeblend.calibration.data.coco import CocoDataset
 from edgeblend.calibration.data.coco_pictures import read_picture_list
 from edgeblend.calibration.data.sources import expand_home, look_for_images, source_kind, why_no_file

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edgeblend.arguments import check_path
+from edgeblend.arguments.checks import check_path
 from edgeblend.calibration.data.globbing import glob_once
 from edgeblend.calibration.data.video import VIDEO_SUFFIXES
 from edgeblend.errors import InputError

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeblend.arguments import check_flag, check_number, check_path, check_whole
+from edgeblend.arguments.checks import check_flag, check_number, check_path, check_whole
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.data.category_notes import category_notes
 from edgeblend.calibration.data.coco import CocoDataset, CocoImage, read_picture

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from edgeblend.arguments import MOST, check_list, check_path, check_whole
+from edgeblend.arguments.checks import MOST, check_list, check_path, check_whole
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.data.coco import CocoDataset, CocoImage, read_coco, read_picture
 from edgeblend.calibration.data.coco_file import listed

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from edgeblend.arguments.choices import check_choice
 from edgeblend.calibration.evaluation.accuracy import Accuracy
 from edgeblend.calibration.evaluation.agreement_totals import AgreementTotals
 from edgeblend.calibration.evaluation.comparison import Disagreement
 from edgeblend.calibration.evaluation.sqnr import OutputSqnr
 from edgeblend.calibration.measuring.machine import Machine
 from edgeblend.calibration.measuring.turns import Speed
-from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
 from edgeblend.manifest import Part
 from edgeblend.runtime.backends.base import SessionInfo

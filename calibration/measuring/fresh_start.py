@@ -18,10 +18,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.arguments.choices import check_choice
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.measuring.fresh_process import answer, end_with_parent, refuse, run_fresh
 from edgeblend.calibration.measuring.peak_memory import peak_resident_bytes
-from edgeblend.choices import check_choice
 from edgeblend.errors import EdgeBlendError, OutputError
 from edgeblend.files.temporary import TemporaryFolder
 from edgeblend.runtime.backends.base import Precision

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from edgeblend.arguments.choices import check_choice
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.measuring.fresh_process import answer, end_with_parent, refuse, run_fresh
-from edgeblend.choices import check_choice
 from edgeblend.errors import EdgeBlendError
 from edgeblend.runtime.backends.base import Precision
 

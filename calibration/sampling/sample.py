@@ -13,7 +13,9 @@ from typing import Literal, Self, get_args
 
 import numpy as np
 
-from edgeblend.arguments import MOST, check_flag, check_whole
+from edgeblend.arguments.callbacks import callers_items
+from edgeblend.arguments.checks import MOST, check_flag, check_whole
+from edgeblend.arguments.choices import check_choice
 from edgeblend.calibration.data.frames import (
     Frame,
     Frames,
@@ -26,9 +28,7 @@ from edgeblend.calibration.data.frames import (
 from edgeblend.calibration.measuring.spool import Spool
 from edgeblend.calibration.sampling.candidates import Candidate, Candidates
 from edgeblend.calibration.sampling.descriptor import describe
-from edgeblend.choices import check_choice
 from edgeblend.errors import InputError
-from edgeblend.processes.callbacks import callers_items
 
 NearDuplicates = Literal["drop", "keep"]
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from edgeblend.arguments import check_flag, check_path
+from edgeblend.arguments.callbacks import Say, callback
+from edgeblend.arguments.checks import check_flag, check_path
 from edgeblend.bundle import Bundle, check_output, describe_file, stage_bundle
 from edgeblend.converters.ethos_u.vela import (
     DEFAULT_ACCELERATOR,
@@ -28,7 +29,6 @@ from edgeblend.errors import ConversionError, InputError, OutputError
 from edgeblend.files import paths
 from edgeblend.files.temporary import TemporaryFolder
 from edgeblend.manifest import MANIFEST_NAME, GraphSpec, Manifest, Part, encode_manifest
-from edgeblend.processes.callbacks import Say, callback
 from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 
 TARGET = "ethos-u"

@@ -16,8 +16,8 @@ from typing import Literal, get_args
 from ethosu.vela import __version__
 from ethosu.vela.architecture_features import Accelerator
 
-from edgeblend.arguments import MOST, check_text, check_whole
-from edgeblend.choices import check_choice
+from edgeblend.arguments.checks import MOST, check_text, check_whole
+from edgeblend.arguments.choices import check_choice
 from edgeblend.errors import ConversionError, InputError, OutputError
 from edgeblend.files import paths
 from edgeblend.files.write_errors import disk_failure

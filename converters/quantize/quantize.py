@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from edgeblend.arguments import check_path
+from edgeblend.arguments.callbacks import Say, callback
+from edgeblend.arguments.checks import check_path
 from edgeblend.bundle import Bundle, stage_bundle
 from edgeblend.calibration.data.frames import Frames
 from edgeblend.calibration.sampling.sample import DEFAULT_COUNT, FEW, CalibrationSet, sample_frames
@@ -32,7 +33,6 @@ from edgeblend.manifest import (
     TensorQuantization,
     encode_manifest,
 )
-from edgeblend.processes.callbacks import Say, callback
 from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.base import EngineOptions

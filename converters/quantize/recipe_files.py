@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from edgeblend.arguments import check_path, shown
+from edgeblend.arguments.checks import check_path, shown
 from edgeblend.errors import InputError
 from edgeblend.files import paths
 from edgeblend.files.json_errors import NOT_JSON

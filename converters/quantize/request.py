@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeblend.arguments import check_flag
+from edgeblend.arguments.checks import check_flag
 from edgeblend.bundle import Bundle, check_output
 from edgeblend.calibration.data.frames import check_frames
 from edgeblend.calibration.sampling.sample import CalibrationSet, check_sampling_options

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.arguments import check_number, check_path
+from edgeblend.arguments.checks import check_number, check_path
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.data.coco import CocoDataset, read_coco, read_picture
 from edgeblend.calibration.data.frames import notes_of, open_frames

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from edgeblend.arguments import MOST, check_whole
+from edgeblend.arguments.callbacks import Say, callback
+from edgeblend.arguments.checks import MOST, check_whole
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.data.frames import Frames
 from edgeblend.calibration.sampling.sample import CalibrationSet, sample_frames
@@ -17,7 +18,6 @@ from edgeblend.converters.quantize.request import PARTS, check_sampling, check_s
 from edgeblend.converters.quantize.search import check_pictures, open_validation
 from edgeblend.converters.quantize.toolkits import load_toolkit
 from edgeblend.errors import InputError
-from edgeblend.processes.callbacks import Say, callback
 from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.recipe import Recipe
 

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from edgeblend.arguments.callbacks import raised_by_caller
 from edgeblend.errors import OutputError
 from edgeblend.files import paths
 from edgeblend.files.renaming import exchange, rename_new
 from edgeblend.files.replaceable import Found, check_file, check_folder, check_not_mounted, look_at
 from edgeblend.files.write_errors import HIDDEN_PREFIX, cannot_write, disk_failure
-from edgeblend.processes.callbacks import raised_by_caller
 
 __all__ = [
     "Found",

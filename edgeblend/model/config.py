@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 from typing import Final
 
-from edgeblend.arguments import check_path
+from edgeblend.arguments.checks import check_path
 from edgeblend.errors import ConfigError
 from edgeblend.files.paths import is_dir, is_file
 from edgeblend.model.config_files.build import build_config

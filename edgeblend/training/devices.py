@@ -6,7 +6,7 @@ from typing import get_args
 
 import torch
 
-from edgeblend.choices import check_choice
+from edgeblend.arguments.choices import check_choice
 from edgeblend.errors import InputError
 from edgeblend.training.options import Precision
 

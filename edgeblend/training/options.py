@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Literal, get_args
 
-from edgeblend.arguments import check_flag, check_kind, check_text, shown
-from edgeblend.choices import check_choice
+from edgeblend.arguments.checks import check_flag, check_kind, check_text, shown
+from edgeblend.arguments.choices import check_choice
 from edgeblend.errors import InputError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]

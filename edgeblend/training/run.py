@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from edgeblend.arguments import check_flag, check_path
+from edgeblend.arguments.callbacks import Say, callback
+from edgeblend.arguments.checks import check_flag, check_path
 from edgeblend.calibration.data.coco import CocoDataset
 from edgeblend.calibration.evaluation.accuracy import Accuracy
 from edgeblend.errors import TrainingError
 from edgeblend.model.blendmask import build_network
 from edgeblend.model.checkpoints.pretrained import load_imagenet, start_from
 from edgeblend.model.losses.criterion import TrainingNetwork
-from edgeblend.processes.callbacks import Say, callback
 from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.training import files
 from edgeblend.training.batches import Batches

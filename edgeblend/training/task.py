@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from edgeblend.arguments import check_path
+from edgeblend.arguments.checks import check_path
 from edgeblend.calibration.data.coco import CocoDataset, read_coco
 from edgeblend.calibration.data.coco_segmentation import coco_tools
 from edgeblend.errors import CheckpointError, ConfigError, InputError, TrainingError

@@ -14,8 +14,8 @@ from typing import Any, Literal, Protocol, get_args
 
 from numpy.typing import NDArray
 
-from edgeblend.arguments import check_whole
-from edgeblend.choices import check_choice
+from edgeblend.arguments.checks import check_whole
+from edgeblend.arguments.choices import check_choice
 from edgeblend.errors import EdgeBlendError, EngineError, InputError
 from edgeblend.files.paths import is_file
 from edgeblend.manifest import GraphSpec

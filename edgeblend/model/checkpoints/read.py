@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edgeblend.arguments import check_path
+from edgeblend.arguments.checks import check_path
 from edgeblend.errors import CheckpointError
 from edgeblend.model.blendmask import BlendMask, parameter_shapes
 from edgeblend.model.checkpoints.file import check_file, is_safetensors, read_content

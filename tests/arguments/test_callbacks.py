@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edgeblend.arguments.callbacks import callback, callers_code, callers_items, raised_by_caller
 from edgeblend.errors import ConversionError, InputError, OutputError
 from edgeblend.files.staging import look_at, write_whole
-from edgeblend.processes.callbacks import callback, callers_code, callers_items, raised_by_caller
 
 
 class StopHereError(Exception):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeblend.arguments import check_path, check_probability, check_share, check_whole
+from edgeblend.arguments.checks import check_path, check_probability, check_share, check_whole
 from edgeblend.errors import InputError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeblend.choices import check_choice
+from edgeblend.arguments.choices import check_choice
 from edgeblend.errors import InputError
 
 

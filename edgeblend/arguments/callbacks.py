@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from edgeblend.arguments import shown
+from edgeblend.arguments.checks import shown
 from edgeblend.errors import InputError
 
 _Item = TypeVar("_Item")

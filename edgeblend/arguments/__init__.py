@@ -1,0 +1,1 @@
+"""What callers hand in: values are checked where they come in, and callbacks keep their own errors."""
