@@ -111,6 +111,15 @@ def convert(
     Raises:
         ConfigError, CheckpointError, InputError, OutputError, EngineError: see their messages.
         ConversionError: the exported graphs differ from torch; nothing is left at ``out``.
+
+    Example:
+        >>> bundle = edgeblend.convert(
+        ...     "model.pth", "converted", config="config.yaml", class_names=["cup", "spoon", "table"]
+        ... )
+        >>> bundle.manifest.target, bundle.manifest.things
+        ('openvino', ('cup', 'spoon', 'table'))
+        >>> bundle.manifest.verification.matched == bundle.manifest.verification.detections
+        True
     """
     source, config, class_names = _what_to_convert(checkpoint, config, class_names)
     options = ConvertOptions(

@@ -48,6 +48,13 @@ def measure_sensitivity(
     Raises:
         InputError: the frames, the recipe, the pictures or the bundle cannot be used.
         EngineError, ConversionError: see their messages.
+
+    Example:
+        >>> layers = edgeblend.measure_sensitivity("bundle", calibration="images")
+        >>> sorted({layer.graph for layer in layers})
+        ['basis', 'detector']
+        >>> layers[0].sqnr_db <= layers[1].sqnr_db  # the worst first
+        True
     """
     if frames < 1:
         raise InputError(f"expected at least 1 frame to compare outputs on, got {frames}")
