@@ -113,8 +113,9 @@ def convert(
         ConversionError: the exported graphs differ from torch; nothing is left at ``out``.
 
     Example:
+        >>> names = ["cup", "spoon", "table"]
         >>> bundle = edgeblend.convert(
-        ...     "model.pth", "converted", config="config.yaml", class_names=["cup", "spoon", "table"]
+        ...     "model.pth", "converted", config="config.yaml", class_names=names
         ... )
         >>> bundle.manifest.target, bundle.manifest.things
         ('openvino', ('cup', 'spoon', 'table'))

@@ -49,7 +49,7 @@ def write_api_pages(folder: Path) -> None:
 
 def _table(module: str, names: Iterable[str]) -> list[str]:
     rows = [f"| [{name}]({name}.md) | {_summary(_value_of(module, name))} |" for name in names]
-    return ["| | |", "| --- | --- |", *rows, ""]
+    return ["| name | what |", "| --- | --- |", *rows, ""]
 
 
 def _value_of(module: str, name: str) -> Any:  # noqa: ANN401 - a class or a function

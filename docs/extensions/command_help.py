@@ -40,7 +40,7 @@ class CommandHelp(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return a literal block."""
         text = help_of(self.arguments[0])
-        return [nodes.literal_block(text, text, language="text")]
+        return [nodes.literal_block(text, text, language="text", classes=["command-help"])]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
