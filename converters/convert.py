@@ -114,6 +114,16 @@ def convert(
     Raises:
         ConfigError, CheckpointError, InputError, OutputError, EngineError: see their messages.
         ConversionError: the exported graphs differ from torch; nothing is left at ``out``.
+
+    Example:
+        >>> names = ["cup", "spoon", "table"]
+        >>> bundle = edgeblend.convert(
+        ...     "model.pth", "converted", config="config.yaml", class_names=names
+        ... )
+        >>> bundle.manifest.target, bundle.manifest.things
+        ('openvino', ('cup', 'spoon', 'table'))
+        >>> bundle.manifest.verification.matched == bundle.manifest.verification.detections
+        True
     """
     say = callback("progress", progress)
     source, config, class_names = _what_to_convert(checkpoint, config, class_names)

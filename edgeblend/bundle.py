@@ -50,6 +50,13 @@ class Bundle:
             InputError: it is no path.
             BundleError: nothing is there, or it is not a bundle, incomplete, altered, or of
                 another schema version.
+
+        Example:
+            >>> bundle = edgeblend.Bundle.load("bundle")
+            >>> bundle.manifest.target, bundle.graph("detector").precision
+            ('openvino', 'fp32')
+            >>> [file.name for file in bundle.graph_files("basis")]
+            ['basis.xml', 'basis.bin']
         """
         path = check_path("bundle", path)
         try:

@@ -9,6 +9,19 @@ from __future__ import annotations
 import re
 from typing import Any, TypeVar
 
+__all__ = [
+    "AccuracyError",
+    "BundleError",
+    "CheckpointError",
+    "ConfigError",
+    "ConversionError",
+    "EdgeBlendError",
+    "EngineError",
+    "InputError",
+    "OutputError",
+    "TrainingError",
+]
+
 _Error = TypeVar("_Error", bound=BaseException)
 
 _LONGEST = 1000  # characters of a message that are shown

@@ -1,4 +1,4 @@
-"""The bundle's ``manifest.json`` as frozen structs; ``docs/bundle.md`` is its specification.
+"""The bundle's ``manifest.json`` as frozen structs; ``docs/reference/bundle.md`` is its specification.
 
 Reading is strict: an unknown field, a missing one, a wrong type or a value out of range is an error that
 names its place. ``docs/manifest.schema.json`` is made from these structs (:mod:`edgeblend.manifest_schema`).
@@ -180,7 +180,7 @@ class AgreementSpec(Struct, frozen=True):
 
     frames: Count
     agreement: Annotated[float, Meta(ge=0, le=100)]
-    """0 to 100; ``docs/quantization.md`` defines it."""
+    """0 to 100; ``docs/reference/glossary.md`` defines it."""
     tensors: tuple[TensorNoise, ...]
 
 

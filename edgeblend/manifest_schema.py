@@ -2,7 +2,7 @@
 
     python -m edgeblend.manifest_schema > docs/manifest.schema.json
 
-What fields must be to each other is not in it; ``docs/bundle.md`` says that.
+What fields must be to each other is not in it; ``docs/reference/bundle.md`` says that.
 """
 
 from __future__ import annotations

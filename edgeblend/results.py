@@ -126,7 +126,13 @@ class Instances:
         return len(self.scores)
 
     def __getitem__(self, index: Index) -> Instances:
-        """Return the instances at an index, a slice, a list or array of indices, or where a mask is true."""
+        """Return the instances at an index, a slice, a list or array of indices, or where a mask is true.
+
+        Example:
+            >>> sure = instances[instances.scores > 0.5]
+            >>> bool((sure.scores > 0.5).all()), len(instances[:2])
+            (True, 2)
+        """
         if isinstance(index, SupportsIndex) and not isinstance(index, np.ndarray):
             position = range(len(self))[index]  # raises IndexError, understands negative ones
             return self[position : position + 1]
@@ -162,16 +168,33 @@ class Instances:
         return [self.class_names[i] for i in self.classes.tolist()]
 
     def masks(self, threshold: float = 0.5) -> NDArray[np.bool_]:
-        """Return masks on the whole frame, (N, H, W) bool: pixels whose probability reaches the threshold."""
+        """Return masks on the whole frame, (N, H, W) bool: pixels whose probability reaches the threshold.
+
+        Example:
+            >>> masks = instances.masks()
+            >>> masks.shape == (len(instances), *instances.frame_size), masks.dtype
+            (True, dtype('bool'))
+        """
         check_probability("threshold", threshold)
         return paste.paste_masks(self.mask_probs, self.mask_boxes, self.frame_size, threshold=threshold)
 
     def rle(self, threshold: float = 0.5) -> list[rle.Rle]:
-        """Return masks in COCO's run-length encoding; costs memory for one region at a time."""
+        """Return masks in COCO's run-length encoding; costs memory for one region at a time.
+
+        Example:
+            >>> instances.rle()[0]["size"]  # height, width
+            [64, 96]
+        """
         return rle.encode_regions(self._regions(threshold), self.frame_size)
 
     def polygons(self, threshold: float = 0.5, *, tolerance: float = 0.0) -> list[list[polygons.Polygon]]:
-        """Return each mask's outlines along pixel edges; see ``mask_to_polygons``."""
+        """Return each mask's outlines along pixel edges; see ``mask_to_polygons``.
+
+        Example:
+            >>> outlines = instances.polygons()[0]
+            >>> outlines[0].exterior.shape[1]  # (corners, x and y)
+            2
+        """
         check_number("tolerance", tolerance, lowest=0)
         return [
             polygons.mask_to_polygons(mask, top, left, tolerance=tolerance)
@@ -207,6 +230,11 @@ class Instances:
 
         Raises:
             InputError: an option's value is not valid, such as ``category_ids`` that are not one per class.
+
+        Example:
+            >>> records = instances.to_coco(image_id=7)
+            >>> len(records) == len(instances), records[0]["image_id"], sorted(records[0])
+            (True, 7, ['area', 'bbox', 'category_id', 'image_id', 'score', 'segmentation'])
         """
         check_choice("segmentation", segmentation, get_args(SegmentationFormat))
         number = check_whole("image_id", image_id, -MOST - 1, MOST)

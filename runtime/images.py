@@ -67,8 +67,13 @@ def to_bgr8(array: NDArray[Any]) -> NDArray[np.uint8]:
 def read_image(path: str | PathLike[str]) -> NDArray[np.uint8]:
     """Return the picture in a file as (H, W, 3) uint8 BGR, turned upright as its EXIF tag says.
 
-    16-bit, grey and RGBA files are served as in :func:`to_bgr8`. A file that is missing, empty, cut
+    Grey fills three channels, alpha is dropped, and 16 bits become 8. A file that is missing, empty, cut
     short, damaged, no picture, or a picture of floats is an InputError.
+
+    Example:
+        >>> image = edgeblend.read_image("image.png")
+        >>> image.shape, image.dtype
+        ((64, 96, 3), dtype('uint8'))
     """
     path = check_path("path", path)
     image = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)

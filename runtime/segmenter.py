@@ -119,6 +119,11 @@ class Segmenter:
             BundleError: the bundle is not whole.
             EngineError: the engine or the device is not there, or does not take the bundle.
             InputError: an option's value is not valid.
+
+        Example:
+            >>> with edgeblend.Segmenter.load("bundle", threads=1) as segmenter:
+            ...     segmenter.info.canvas, segmenter.info.parts["detector"].device
+            ((64, 96), 'CPU')
         """
         engine: dict[str, Any] = {
             "backend": backend,
@@ -148,7 +153,7 @@ class Segmenter:
         paste: PasteMode = "clipped",
         streams: int = 1,
     ) -> Self:
-        """Return a segmenter over open sessions of a bundle, see :func:`open_sessions`; it closes them.
+        """Return a segmenter over open sessions of a bundle (``edgeblend.runtime.sessions``); it closes them.
 
         They are closed, too, where there will be no segmenter. Options are those of :meth:`load`.
         """
@@ -184,6 +189,14 @@ class Segmenter:
         Raises:
             InputError: the array is not a picture.
             EngineError: the engine failed, or the segmenter was closed.
+
+        Example:
+            >>> with edgeblend.Segmenter.load("bundle", score_threshold=0.3) as segmenter:
+            ...     instances = segmenter(edgeblend.read_image("image.png"))
+            >>> len(instances) > 0, instances.boxes.shape == (len(instances), 4)
+            (True, True)
+            >>> instances.masks().shape[1:]
+            (64, 96)
         """
         size = None if output_size is None else check_size("output_size", output_size, 1, LARGEST_FRAME)
         with self._lock:
@@ -196,7 +209,7 @@ class Segmenter:
         in_flight: int | None = None,
         output_size: tuple[int, int] | None = None,
     ) -> Generator[Instances, None, None]:
-        """Segment frame after frame, several at a time; see :func:`edgeblend.runtime.stream.stream_frames`.
+        """Segment frame after frame, several at a time.
 
         Args:
             frames: as for calling the segmenter. They are asked for in the caller's thread, no more of them
@@ -212,6 +225,13 @@ class Segmenter:
         Raises:
             InputError: there is no room for a frame, or a frame is no picture.
             EngineError: the engine failed, or the segmenter was closed.
+
+        Example:
+            >>> frames = (edgeblend.read_image(f"images/{number}.png") for number in range(3))
+            >>> with edgeblend.Segmenter.load("bundle", streams=2) as segmenter:
+            ...     counts = [len(instances) for instances in segmenter.stream(frames)]
+            >>> len(counts)
+            3
         """
         count = self._streams + 2
         if in_flight is not None:

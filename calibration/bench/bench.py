@@ -89,9 +89,9 @@ def bench(
 
     Args:
         bundles: what to measure, one or several.
-        frames: what to run on, see :func:`~edgeblend.calibration.data.frames.open_frames`; at most 16 are
-            taken, spread evenly. None: a photograph that comes with edgeblend, scaled to each bundle's
-            canvas.
+        frames: what to run on: an image, a folder, a glob, a COCO file, a video, or an iterable of (H, W, 3)
+            uint8 BGR; at most 16 are taken, spread evenly. None: a photograph that comes with edgeblend,
+            scaled to each bundle's canvas.
         frame_size: (height, width) to scale frames to before anything is timed; None: as they are.
         score_threshold: as for :meth:`edgeblend.Segmenter.load`. The more is found, the longer a frame takes
             after its graphs.
@@ -108,6 +108,13 @@ def bench(
         BundleError: a bundle is not whole.
         EngineError: an engine is not installed, or a bundle cannot be run; the message names the bundle.
         InputError: there are no bundles or frames, or an option's value is not valid.
+
+    Example:
+        >>> report = edgeblend.bench(["bundle", "bundle-int8"], "images", seconds=0.5)
+        >>> [bundle.name for bundle in report.bundles]
+        ['bundle', 'bundle-int8']
+        >>> report.bundles[0].latency.frame.median > 0  # milliseconds
+        True
     """
     streams = _default_streams(device, threads) if streams is None else streams
     engine_options(device=device, precision=precision, threads=threads, streams=streams)

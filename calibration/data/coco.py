@@ -65,7 +65,7 @@ class CocoImage:
     id: int
     path: Path
     width: int
-    """In pixels, as the annotations say; :func:`read_picture` compares."""
+    """In pixels, as the annotations say; reading the picture compares."""
     height: int
     objects: tuple[CocoObject, ...]
 

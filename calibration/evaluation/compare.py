@@ -106,6 +106,13 @@ def compare(
         EngineError: the reference cannot be run.
         InputError: candidates have other classes, annotations fit neither pictures nor classes, there are no
             pictures or candidates, or an option's value is not valid.
+
+    Example:
+        >>> report = edgeblend.compare("bundle", ["bundle-int8"], "images", max_drop=50)
+        >>> report.ok, report.candidates[0].status
+        (True, 'OK')
+        >>> report.candidates[0].drop == 100 - report.candidates[0].agreement.agreement
+        True
     """
     engine_options(device=device, precision=precision, threads=threads)
     check_whole("disagreements", disagreements, 0, sys.maxsize)

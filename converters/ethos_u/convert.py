@@ -59,7 +59,7 @@ def convert_for_ethos_u(
     Args:
         bundle: of target ``tflite``, both graphs in INT8.
         out: folder, or ``.zip`` file, to make.
-        accelerator: such as ``ethos-u55-128``; :func:`.ethos_u.vela.accelerators` lists them.
+        accelerator: such as ``ethos-u55-128``, as Vela calls it; another name is refused with the list.
         system_config: clock and memories, a section of ``config``; None takes Vela's for the accelerator.
         memory_mode: what lies in which memory, a section of ``config``; None takes Vela's.
         config: Vela's ``.ini`` file of the system; None takes the one that comes with Vela.

@@ -106,6 +106,10 @@ def lint_for_npu(bundle: str | Path | Bundle) -> NpuLint:
     Raises:
         InputError: the bundle is not for OpenVINO.
         BundleError: OpenVINO cannot read a graph.
+
+    Example:
+        >>> edgeblend.lint_for_npu("bundle").findings
+        ()
     """
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     findings: list[LintFinding] = []

@@ -85,6 +85,13 @@ def quantize(
         InputError: the frames, the recipe, the pictures or the bundle cannot be used.
         AccuracyError: no choice of layers keeps the drop within ``max_drop``.
         BundleError, OutputError, EngineError, ConversionError: see their messages.
+
+    Example:
+        >>> int8 = edgeblend.quantize("bundle", "quantized", calibration="images", count=4)
+        >>> int8.graph("detector").precision
+        'int8'
+        >>> int8.manifest.quantization.calibration.frames
+        4
     """
     say, note = callback("progress", progress), callback("report", report)
     check_sampling(calibration, count=(count, DEFAULT_COUNT), seed=(seed, 0), every=(every, None))

@@ -51,6 +51,13 @@ def measure_sensitivity(
     Raises:
         InputError: the frames, the recipe, the pictures or the bundle cannot be used.
         EngineError, ConversionError: see their messages.
+
+    Example:
+        >>> layers = edgeblend.measure_sensitivity("bundle", calibration="images")
+        >>> sorted({layer.graph for layer in layers})
+        ['basis', 'detector']
+        >>> layers[0].sqnr_db <= layers[1].sqnr_db  # the worst first
+        True
     """
     say, note = callback("progress", progress), callback("report", report)
     check_whole("frames", frames, 1, MOST)

@@ -197,15 +197,15 @@ def _next(report: DemoReport, out: Path) -> list[tuple[str, str]]:
             f"edgeblend run {bundle} YOUR_PICTURES --out results",
         ),
         (
-            "teach it your own objects; docs/training.md says how",
+            "teach it your own objects; docs/guides/train.md says how",
             "edgeblend train --config Lite0_320 --dataset train.json --validation val.json --out my-model",
         ),
         (
-            "quantize a model of your own; docs/quantization.md says how to trust the result",
+            "quantize a model of your own; docs/guides/quantize.md says how to trust the result",
             "edgeblend quantize my-bundle --calibration YOUR_PICTURES --out my-int8",
         ),
         (
-            "see what is in the bundle; docs/python.md says how a program uses it, with a camera for example",
+            "see what is in the bundle; docs/guides/embed.md has programs that use it, a camera loop for one",
             f"edgeblend inspect {bundle}",
         ),
     ]

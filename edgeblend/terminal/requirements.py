@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 
 _PACKAGE = "edgeblend"
-_NOT_FOR_USERS = frozenset({"all", "dev"})
+_NOT_FOR_USERS = frozenset({"all", "dev", "docs"})
 _REQUIREMENT = re.compile(
     r"(?P<name>[\w.-]+)\s*(\[[^]]*\])?\s*\(?(?P<needs>[^;)]*)\)?\s*"
     r"(;.*extra\s*==\s*['\"](?P<extra>[^'\"]+)['\"])?"

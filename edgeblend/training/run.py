@@ -70,8 +70,8 @@ def train(
     A run that is resumed learns what it would have learnt without the interruption.
 
     Args:
-        dataset: annotations in COCO's format, or what :func:`.data.coco.read_coco` returned.
-        out: a folder to make; see :mod:`edgeblend.training.files`.
+        dataset: annotations in COCO's format, or a data set that was read before.
+        out: a folder to make.
         config: a known name or a YAML file; its number of classes is replaced by the data set's.
         validation: annotations to evaluate on, with the same category names; None: nothing is evaluated, and
             the last epoch's model is kept instead of the best.

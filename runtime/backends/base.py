@@ -140,7 +140,7 @@ class Session(Protocol):
 
         Returns:
             Outputs by physical tensor name, as the manifest describes them too
-            (:mod:`edgeblend.runtime.tensors` says what they mean): views that the next ``run`` overwrites.
+            (``edgeblend.runtime.tensors`` says what they mean): views that the next ``run`` overwrites.
         """
 
     def fork(self) -> Session:

@@ -75,7 +75,7 @@ def test_the_exit_codes_are_those_that_the_help_lists(capsys):
 
 
 def test_the_documentation_has_the_same_exit_codes():
-    page = Path(edgeblend.__file__).parents[1] / "docs" / "cli.md"
+    page = Path(edgeblend.__file__).parents[1] / "docs" / "reference" / "exit-codes.md"
     if not page.is_file():
         pytest.skip("an installed package, without its documentation")
     rows = re.findall(r"^\| (\d+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
