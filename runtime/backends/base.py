@@ -45,7 +45,7 @@ class EngineOptions:
     streams: int = 1
     """Runs to compute at the same time, sharing the threads: more frames per second, each of them later."""
     cache_dir: Path | None = None
-    """Where the engine may keep compiled graphs, inside :func:`.cache_lock.cache_locked`; None: nowhere."""
+    """Where the engine may keep compiled graphs, inside ``cache_lock.cache_locked``; None: nowhere."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """Passed on to the engine as they are."""
 

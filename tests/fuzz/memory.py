@@ -1,17 +1,28 @@
-"""How much memory a process has, as Linux tells; 0 without ``/proc``, where memory is not watched."""
+"""Memory and processor time that a process takes, as Linux tells; without ``/proc`` neither is watched."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICK = os.sysconf("SC_CLK_TCK")
 
 
 def resident(pid: int | str = "self") -> int:
     """Return the bytes of a process that are in memory."""
     return _statm(pid)[1] * _PAGE
+
+
+def cpu_seconds(pid: int | str = "self") -> float:
+    """Return the processor time that a process has taken, in seconds; inf without ``/proc``."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return math.inf
+    return (int(fields[11]) + int(fields[12])) / _TICK  # utime, stime
 
 
 def address_space() -> int:

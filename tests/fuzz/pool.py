@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .kinds import Seed, find_kind
-from .memory import resident
+from .memory import cpu_seconds, resident
 from .outcome import Outcome, place_in_dump
 from .worker import DUMP, READY, work
 
@@ -30,6 +30,7 @@ _POLL = 0.05  # seconds between two looks at time and memory
 _FOR_DUMP = 0.3  # seconds that a process gets to write its stack before it is killed
 _KILLED = 1.25  # times the memory of a kind; up to there the worker measures it, and better
 _TO_START = 300.0  # seconds for a worker to start, the first of which imports everything
+_PATIENCE = 6  # times the seconds of a kind, for a case that computes nothing or little
 _RENEWED = 1000  # cases after which a worker is replaced: what C++ libraries lose adds up
 _PRELOADED = (
     *(
@@ -113,6 +114,7 @@ class _Worker:
         self.tasks: deque[Task] = deque()
         """What it was given and has not done, the first of which it is at."""
         self._given = 0.0
+        self._computed = 0.0
         self._used = 0
 
     @property
@@ -167,7 +169,10 @@ class _Worker:
         grown = resident(running.process.pid) - self._used
         if running.ready and grown > _KILLED * kind.memory:
             return self._kill("memory", grown)
-        return self._kill("hang", grown) if time.monotonic() - self._given > limit else None
+        waited = time.monotonic() - self._given
+        # A busy machine lets a case wait; one that hangs computes all the time, or never comes back.
+        hangs = waited > limit and cpu_seconds(running.process.pid) - self._computed > limit
+        return self._kill("hang", grown) if hangs or waited > _PATIENCE * limit else None
 
     def stop(self) -> None:
         """End the process."""
@@ -179,7 +184,8 @@ class _Worker:
 
     def _begin(self) -> None:
         """Note time and memory, where a task begins."""
-        self._given, self._used = time.monotonic(), resident(self._start().process.pid)
+        pid = self._start().process.pid
+        self._given, self._used, self._computed = time.monotonic(), resident(pid), cpu_seconds(pid)
 
     def _start(self) -> _Process:
         if self._running is None:
