@@ -97,16 +97,16 @@ WRITE_LIMITED = """
 import resource, signal, sys
 from pathlib import Path
 import numpy as np
-from edgeblend.cli import annotated_video
+from edgeblend.draw import video
 from edgeblend.errors import OutputError
 
-codec = next(codec for codec in annotated_video.CODECS if codec.name == sys.argv[1])
+codec = next(codec for codec in video.CODECS if codec.name == sys.argv[1])
 noise = np.random.default_rng(0).integers(0, 256, (40, 96, 128, 3), np.uint8)
-annotated_video.find_codec = lambda size, codecs: codec
+video.find_codec = lambda size, codecs: codec
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:
-    made = annotated_video.write_video(Path("video"), iter(noise), size=(128, 96), rate=10.0)
+    made = video.write_video(Path("video"), iter(noise), size=(128, 96), rate=10.0)
     print("made", made.frames)
 except OutputError as error:
     print("refused", error)
