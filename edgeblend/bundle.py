@@ -180,7 +180,9 @@ def _verify_file(file: Path, spec: FileSpec) -> None:
 
 
 def _load_zip(path: Path) -> Bundle:
-    if not zipfile.is_zipfile(path):
+    with path.open("rb") as file:  # is_zipfile says no of what it cannot open
+        zipped = zipfile.is_zipfile(file)
+    if not zipped:
         raise BundleError(f"{path}: not a bundle: neither a folder nor a complete .zip; copy it again")
     extracted = _temporary_folder(path)
     try:

@@ -104,6 +104,7 @@ def compare(
     Raises:
         BundleError: the reference is not whole, or a candidate is not there.
         EngineError: the reference cannot be run.
+        OutputError: the temporary folder cannot be written.
         InputError: candidates have other classes, annotations fit neither pictures nor classes, there are no
             pictures or candidates, or an option's value is not valid.
 

@@ -16,7 +16,7 @@ from edgeblend.calibration.evaluation.agreement_totals import (
     totals_of,
 )
 from edgeblend.calibration.measuring.turns import Speed, TimedSegmenter, rotated, turns
-from edgeblend.errors import EdgeBlendError
+from edgeblend.errors import EdgeBlendError, OutputError
 from edgeblend.results import Instances
 
 
@@ -89,6 +89,7 @@ def measure_side_by_side(
 
     Raises:
         InputError: a picture cannot be read, or faster-coco-eval is not installed and there are labels.
+        OutputError: the temporary folder's disk is full.
         Exception: whatever the first contender raises.
     """
     names = [contender.name for contender in contenders]
@@ -117,10 +118,13 @@ def measure_side_by_side(
 def noting_failure(failures: dict[str, str], name: str, *, fatal: bool = False) -> Iterator[None]:
     """Note what the block raises under a name, in one line, and go on; unless it is fatal.
 
-    Anything can come out of an engine, and one candidate must not end the comparison of the others.
+    Anything can come out of an engine, and one candidate must not end the comparison of the others. A full
+    disk is no candidate's fault, and is raised.
     """
     try:
         yield
+    except OutputError:
+        raise
     except Exception as error:
         if fatal:
             raise

@@ -61,8 +61,11 @@ class KeptBytes(Sequence[bytes]):
         if isinstance(position, slice):
             return [self[number] for number in range(*position.indices(len(self)))]
         place = range(len(self))[position]  # raises IndexError, understands negative ones
-        self._file.seek(self._ends[place])
-        return self._file.read(self._ends[place + 1] - self._ends[place])
+        try:
+            self._file.seek(self._ends[place])
+            return self._file.read(self._ends[place + 1] - self._ends[place])
+        except OSError as error:
+            raise OutputError(f"{tempfile.gettempdir()}: results cannot be read back: {error}") from error
 
 
 class KeptInstances(Sequence[Instances]):

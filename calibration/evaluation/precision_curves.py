@@ -107,9 +107,8 @@ class CurveTally:
             for begin, end in zip(begins, [*begins[1:], len(part.classes)], strict=True):
                 first, last = bounds[part.classes[begin] :][:2]
                 place = first + np.searchsorted(hits.keys[first:last], part.keys[begin:end])
-                next_hit[begin:end] = np.where(
-                    place < last, place, len(hits.classes)
-                )  # after all of its class
+                # What comes after the last hit of its class makes no difference.
+                next_hit[begin:end] = np.where(place < last, place, len(hits.classes))
             thresholds, columns = np.nonzero(part.false)
             np.add.at(counts, (thresholds, next_hit[columns]), 1)
         for first, last in zip(bounds[:-1], bounds[1:], strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -45,10 +46,11 @@ class Spool:
         self._names[frame.index] = frame.name
 
     def keep(self, indices: Collection[int]) -> None:
-        """Delete all other frames."""
+        """Delete all other frames; a file that cannot be deleted goes with the folder."""
         for index in self._names.keys() - indices:
             del self._names[index]
-            self._file(index).unlink()
+            with suppress(OSError):
+                self._file(index).unlink()
 
     def read(self, chosen: Collection[int] | None = None) -> Iterator[Frame | Unreadable]:
         """See :class:`edgeblend.calibration.data.frames.FrameSource`."""

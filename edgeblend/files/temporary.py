@@ -40,6 +40,9 @@ class TemporaryFolder:
                 break
             except (BlockingIOError, FileNotFoundError):  # taken for abandoned, in the moment before the lock
                 continue
+            except BaseException:
+                _remove(self.name, None)
+                raise
         self._remove = weakref.finalize(self, _remove, self.name, descriptor)
 
     def cleanup(self) -> None:
@@ -77,6 +80,8 @@ def _remove(path: str, descriptor: int | None) -> None:
     try:
         shutil.rmtree(path, ignore_errors=True)
     finally:
+        # Once more, for what Ctrl-C interrupted or another program had open.
+        shutil.rmtree(path, ignore_errors=True)
         if descriptor is not None:
             os.close(descriptor)
 

@@ -175,7 +175,7 @@ def test_a_page_is_replaced_when_asked(argv, cli, refused):
         (["--html", "nowhere/layers.html"], 9, "no folder nowhere"),
         (["--recipe", "int4"], 3, "int4: no such recipe"),
         (["--calibration", "nowhere"], 3, "nowhere"),
-        (["--compare-on", "0"], 3, "at least 1 frame to compare outputs on"),
+        (["--compare-on", "0"], 3, "frames must be at least 1"),
         (["--images", "temp"], 3, "name their annotations"),
         (["--annotations", "nowhere.json"], 3, "nowhere.json"),
     ],

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import re
 import shutil
+import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from faults import failing, interrupted, no_permission, no_space
+from small_bundle import write_small_bundle
 
 from edgeblend import errors
 from edgeblend.calibration.evaluation import compare as comparing
@@ -81,6 +86,55 @@ def test_every_file_operation_may_fail_once(raise_it, there, measured_once, caps
         assert stderr.count("\n") == (code != 0) and "Traceback" not in stderr, (number, stderr)
         if code == 9:
             assert "OK" in stdout  # what was measured is printed
+
+
+@pytest.fixture
+def small(place, small_bundle, small_labels, monkeypatch):
+    """A comparison of small bundles, a folder and a zip, on one picture; all of it is in one place."""
+    monkeypatch.setattr(comparing, "measure_peak_memory", lambda bundle, pictures, **options: 12_300_000)
+    shutil.copytree(small_bundle.folder, "float")
+    write_small_bundle(place / "packed.zip")
+    shutil.copytree(small_labels, "data")
+    argv = ["compare", "float", "packed.zip", "--images", "data/pictures", "--limit", "1"]
+    return [*argv, "--annotations", "data/labels.json", "--html", "page.html", "--markdown", "table.md"]
+
+
+FAILED = re.compile(r"^packed\.zip failed: packed\.zip: cannot be read: .*\n$", re.MULTILINE)
+"""What the terminal says of a candidate."""
+
+
+@pytest.mark.parametrize("how", [no_space, no_permission, interrupted])
+@pytest.mark.long
+def test_every_file_operation_of_all_of_it_may_fail_once(how, small, place, capsys, monkeypatch):
+    """Also those that read bundles, pictures and labels, unpack a zip, and keep results on the way."""
+    unheard = []  # Ctrl-C while Python itself tidies up
+    monkeypatch.setattr(sys, "unraisablehook", unheard.append)
+    assert main(small) == 0  # the first time libraries open files of their own
+    Path("page.html").unlink(), Path("table.md").unlink()
+    ends = Counter()
+    for number in range(1000):
+        capsys.readouterr()
+        with failing(number, how, below=place) as seen:
+            code = main(small)
+        gc.collect()
+        if len(seen.operations) <= number:
+            break
+        what = f"{number}: {seen.operations[number]}"
+        stdout, stderr = capsys.readouterr()
+        ends[code] += 1
+        assert stderr.count("\n") == (code not in (0, 11)) and "Traceback" not in stderr, (what, stderr)
+        assert "unexpected" not in stdout + stderr, (what, stderr)
+        assert code != 11 or FAILED.search(stdout), (what, stdout)
+        assert list((place / "temp").iterdir()) == [], what
+        for name, end in (("page.html", "</html>\n"), ("table.md", "\n")):
+            if Path(name).exists():
+                assert Path(name).read_text().endswith(end), what
+                Path(name).unlink()
+        assert not [path for path in place.iterdir() if path.name.startswith(".")], what
+    assert number > 50
+    wanted = {0, 130} if how is interrupted else {0, 3, 6, 9, 11}
+    assert set(ends) == wanted
+    assert len(unheard) < 10
 
 
 def test_results_that_cannot_be_kept_on_the_way(arguments, monkeypatch, capsys):
