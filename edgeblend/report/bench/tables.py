@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from edgeblend.report.engines import computed_in
 from edgeblend.report.figures import MISSING, decimals
 from edgeblend.report.tables import GroupedTable, Table
 from edgeblend.terminal.printing import human_bytes
@@ -49,13 +50,12 @@ def start_table(report: BenchReport) -> Table:
     """Return what runs, on what, and what its start takes, a row a bundle."""
     rows = []
     for bundle in report.bundles:
-        computed = [session.precision for session in bundle.sessions.values()]
         sizes = (as_size(bundle.canvas) if bundle.canvas else "dynamic", _sizes(bundle.frame_sizes))
         start = bundle.start
         memory = MISSING if start.peak_memory is None else human_bytes(start.peak_memory)
         seconds = (decimals(start.load_s), decimals(start.first_result_s))
         found = (f"{bundle.detections:g}", *seconds, memory, human_bytes(bundle.bytes))
-        rows.append((bundle.name, "/".join(dict.fromkeys(computed)), *sizes, *found))
+        rows.append((bundle.name, computed_in(bundle.sessions), *sizes, *found))
     return Table(("start", *_START), tuple(rows))
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from edgeblend.report.bench.tables import as_size, latency_table, start_table, streaming_table
-from edgeblend.report.figures import counted
+from edgeblend.report.engines import Ran, engine_facts, machine_fact
 from edgeblend.report.tables import aligned_groups, fitted
 from edgeblend.terminal.printing import aligned
 
@@ -21,17 +20,12 @@ _NAME_LETTERS = 24
 
 def facts(report: BenchReport) -> list[str]:
     """Return what ran on what and where, a line each."""
-    machine = report.machine
-    sessions = [session for bundle in report.bundles for session in bundle.sessions.values()]
-    engines = dict.fromkeys(
-        f"{session.engine} on {session.device}{_threads(session.threads)}" for session in sessions
-    )
+    ran = [Ran(bundle.name, bundle.sessions, bundle.options) for bundle in report.bundles]
     return [
         f"frames: {_frames(report)}",
         *(f"note: {note}" for note in report.notes),
-        f"machine: {machine.processor}, {counted(machine.cores, 'core')}{_features(report.features)}, "
-        f"{machine.system}",
-        f"engine: {'; '.join(engines)}",
+        machine_fact(report.machine, report.features),
+        *engine_facts(ran),
     ]
 
 
@@ -75,14 +69,3 @@ def _frames(report: BenchReport) -> str:
     threshold = "" if report.score_threshold is None else f", scores of at least {report.score_threshold:g}"
     taken = "" if report.num_frames == 1 else f" ({report.num_frames} taken)"
     return f"{report.frames}{taken}, {shown}{threshold}"
-
-
-def _threads(count: int | None) -> str:
-    return "" if count is None else f", {counted(count, 'thread')}"
-
-
-def _features(features: Mapping[str, bool]) -> str:
-    """Return such as ``, AVX2 (no AVX-512, VNNI)``."""
-    there = [name for name, found in features.items() if found]
-    lacking = [name for name, found in features.items() if not found]
-    return "".join(f", {name}" for name in there) + (f" (no {', '.join(lacking)})" if lacking else "")

@@ -14,9 +14,9 @@ from edgeblend.report.compare.tables import (
     KINDS,
     accuracy_table,
     agreement_table,
+    all_that_ran,
     ap_of,
     breakdown_table,
-    bundles_that_ran,
     noise_table,
     speed_table,
 )
@@ -75,7 +75,7 @@ def _accuracy(report: CompareReport) -> str:
     for kind in KINDS:
         base = ap_of(report.reference.figures, kind)
         marks = []
-        for series, (name, figures) in enumerate(bundles_that_ran(report)):
+        for series, (name, figures) in enumerate(all_that_ran(report)):
             value = ap_of(figures, kind)
             assert value is not None and base is not None  # there are labels
             text = decimals(value) + (f" ({figure(signed(value - base))})" if series else "")
@@ -148,7 +148,7 @@ def _noise(report: CompareReport) -> str:
 
 def _speed(report: CompareReport) -> str:
     rows = []
-    for number, (name, figures) in enumerate(bundles_that_ran(report)):
+    for number, (name, figures) in enumerate(all_that_ran(report)):
         speed = figures.speed
         rows.append(
             TimeBar(
@@ -171,7 +171,7 @@ def _speed(report: CompareReport) -> str:
 
 def _series(report: CompareReport) -> dict[int, str]:
     """Return the name of each bundle that ran, by the number of its colour."""
-    return {number: name for number, (name, _) in enumerate(bundles_that_ran(report))}
+    return {number: name for number, (name, _) in enumerate(all_that_ran(report))}
 
 
 def _pictures(item: ComparedCandidate) -> str:

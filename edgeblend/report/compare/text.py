@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from edgeblend.report.compare.tables import (
     KINDS,
     accuracy_table,
     agreement_table,
+    all_that_ran,
     breakdown_table,
-    bundles_that_ran,
     noise_table,
     speed_table,
 )
+from edgeblend.report.engines import Ran, engine_facts, machine_fact
 from edgeblend.report.figures import counted
 from edgeblend.report.tables import Table
 from edgeblend.terminal.printing import aligned
@@ -58,18 +59,20 @@ def verdict(report: CompareReport) -> str:
 
 def facts(report: CompareReport) -> list[str]:
     """Return what was measured, on what and where, a line each."""
-    machine = report.machine
-    sessions = [item for _, figures in bundles_that_ran(report) for item in figures.sessions.values()]
     labels = "" if report.num_objects is None else f", {counted(report.num_objects, 'labelled object')}"
-    engines = dict.fromkeys(f"{session.engine} on {session.device}" for session in sessions)
-    threads = dict.fromkeys(str(session.threads or "an unknown number of") for session in sessions)
     return [
         f"reference: {report.reference.name} ({report.reference.path})",
         f"pictures: {counted(report.num_images, 'picture')} of {report.images}{labels}",
         *(f"note: {note}" for note in report.notes),
-        f"machine: {machine.processor}, {counted(machine.cores, 'core')}, {machine.system}",
-        f"engine: {', '.join(engines)}, {'/'.join(threads)} threads",
+        machine_fact(report.machine),
+        *engine_facts(_ran(report)),
     ]
+
+
+def _ran(report: CompareReport) -> Iterator[Ran]:
+    options = {item.name: item.options for item in (report.reference, *report.candidates)}
+    for name, figures in all_that_ran(report):
+        yield Ran(name, figures.sessions, options.get(name))
 
 
 def reasons(report: CompareReport) -> list[str]:

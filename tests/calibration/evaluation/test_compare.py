@@ -16,7 +16,7 @@ from edgeblend.calibration.evaluation import compare as module
 from edgeblend.calibration.evaluation.accuracy import Accuracy, AveragePrecision
 from edgeblend.calibration.evaluation.agreement_totals import AgreementTotals
 from edgeblend.calibration.evaluation.compare import compare
-from edgeblend.calibration.evaluation.compare_inputs import name_bundles, spread
+from edgeblend.calibration.evaluation.compare_inputs import spread
 from edgeblend.calibration.evaluation.compare_report import ap_change, judged_drop
 from edgeblend.errors import BundleError, EngineError, InputError
 from edgeblend.runtime.segmenter import Segmenter
@@ -287,21 +287,6 @@ def test_pictures_that_cannot_be_read_are_left_out_and_noted(tiny_bundle, labell
 
 def test_the_public_name():
     assert edgeblend.compare is compare
-
-
-@pytest.mark.parametrize(
-    ("paths", "names"),
-    [
-        (["/m/fp32", "/m/int8"], ["fp32", "int8"]),
-        (["/m/a/net", "/m/b/net"], ["a/net", "b/net"]),
-        (["/m/a/x/net", "/m/b/x/net", "/m/b/x/other"], ["a/x/net", "b/x/net", "other"]),
-        (["/m/net", "/m/net", "/m/net"], ["net", "net (2)", "net (3)"]),
-        (["/m/net.zip", "/m/net"], ["net.zip", "net"]),
-        (["/m/net", "/m/n/net", "/m/n/net"], ["m/net", "n/net", "n/net (2)"]),
-    ],
-)
-def test_names_tell_bundles_apart(paths, names):
-    assert name_bundles([Path(path) for path in paths]) == names
 
 
 @pytest.mark.parametrize(
