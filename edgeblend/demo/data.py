@@ -42,6 +42,11 @@ class DemoData:
         return self.folder / "val.json"
 
     @property
+    def validation_pictures(self) -> Path:
+        """Folder of these pictures."""
+        return self.validation.with_suffix("")
+
+    @property
     def calibration(self) -> Path:
         """Folder of pictures to quantize with."""
         return self.folder / _FOLDER

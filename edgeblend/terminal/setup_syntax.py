@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SYNTAX = """\
 A bundle can have options of its own after an @: BUNDLE@NAME=VALUE,NAME=VALUE. The names are device,
 precision, threads, backend, property.NAME (an option of the engine) and name (for tables and charts).
-They come before --device, --precision and --threads. A path that exists is taken as it is.
+They override --device, --precision and --threads. A path that exists is taken as it is.
 """
 """Of the help of commands that take bundles so."""
 

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeblend.report.bench.tables import as_size, latency_table, start_table, streaming_table
 from edgeblend.report.engines import Ran, engine_facts, machine_fact
 from edgeblend.report.tables import aligned_groups, fitted
-from edgeblend.terminal.printing import aligned
+from edgeblend.terminal.printing import aligned, as_text, wrapped
 
 if TYPE_CHECKING:
     from edgeblend.calibration.bench.report import BenchReport
 
+_WIDTH = 100
+"""Letters of an explanation's line."""
 _ABREAST = 3
 """Bundles beside each other in 100 columns."""
 _NAME_LETTERS = 24
 """Of a bundle's name at the beginning of a row, likewise."""
+
+
+def report_lines(report: BenchReport, written: Iterable[Path] = ()) -> list[str]:
+    """Return all of the report for a terminal, with the files that it was also written to."""
+    return [
+        *(line for fact in facts(report) for line in wrapped(fact, _WIDTH)),
+        "",
+        *map(as_text, terminal_lines(report)),
+        "",
+        *(line for text in explanations(report) for line in wrapped(text, _WIDTH)),
+        *(f"\nwritten: {as_text(path)}" for path in written),
+    ]
 
 
 def facts(report: BenchReport) -> list[str]:

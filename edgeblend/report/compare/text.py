@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeblend.report.compare.tables import (
@@ -17,10 +18,27 @@ from edgeblend.report.compare.tables import (
 from edgeblend.report.engines import Ran, engine_facts, machine_fact
 from edgeblend.report.figures import counted
 from edgeblend.report.tables import Table
-from edgeblend.terminal.printing import aligned
+from edgeblend.terminal.printing import aligned, as_text, wrapped
 
 if TYPE_CHECKING:
     from edgeblend.calibration.evaluation.compare_report import CompareReport
+
+_WIDTH = 110
+"""Letters of an explanation's line."""
+
+
+def report_lines(report: CompareReport, written: Iterable[Path] = ()) -> list[str]:
+    """Return all of the report for a terminal, with the files that it was also written to."""
+    return [
+        *map(as_text, facts(report)),
+        "",
+        *map(as_text, terminal_lines(report)),
+        "",
+        *(line for text in explanations(report) for line in wrapped(text, _WIDTH)),
+        "",
+        as_text(verdict(report)),
+        *(f"written: {as_text(path)}" for path in written),
+    ]
 
 
 def terminal_lines(report: CompareReport) -> list[str]:
