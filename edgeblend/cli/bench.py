@@ -11,9 +11,10 @@ from edgeblend.terminal.output import show, silence_opencv
 from edgeblend.terminal.printing import print_json
 from edgeblend.terminal.report_files import ReportFiles
 from edgeblend.terminal.setup_syntax import SYNTAX, parse_setup
+from edgeblend.terminal.values import parse_size
 
 _EPILOG = f"""\
-IMAGES is a picture, a folder, a quoted glob or a video. At most 16 frames are taken, spread evenly.
+IMAGES is an image, a folder, a quoted glob or a video. At most 16 frames are taken, spread evenly.
 Without IMAGES, a photograph that comes with edgeblend is scaled to each bundle's canvas.
 
 {SYNTAX}
@@ -30,31 +31,34 @@ def add_parser(
     parser = commands.add_parser(
         "bench",
         parents=[common],
-        help="measure speed stage by stage, streaming, start and memory",
-        description="Measure how fast bundles are, by turns in one run, and where a frame's time goes.",
+        help="measure the speed of every stage, of streaming and of the start, and memory",
+        description="Measure how fast bundles are and where the time of a frame goes, in turns in one run.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "bundles", type=parse_setup, nargs="+", metavar="bundle", help="bundle to measure, see below"
     )
-    parser.add_argument("--images", metavar="IMAGES", help="where frames come from")
+    parser.add_argument("--images", metavar="IMAGES", help="source of the frames, see below")
     parser.add_argument(
-        "--frame-size", type=_size, metavar="HxW", help="scale frames to this size first, such as 720x1280"
+        "--frame-size",
+        type=parse_size,
+        metavar="HxW",
+        help="scale frames to this size first, such as 720x1280",
     )
-    parser.add_argument("--score-threshold", type=float, metavar="S", help="report scores of at least this")
+    parser.add_argument("--score-threshold", type=float, metavar="S", help="lowest score of a detection")
     parser.add_argument(
         "--seconds",
         type=float,
         default=10.0,
         metavar="S",
-        help="how long to measure each bundle (default: 10)",
+        help="seconds to measure each bundle for (default: 10)",
     )
     parser.add_argument(
         "--streams",
         type=int,
         metavar="N",
-        help="frames that the engine computes at a time when streaming (default: one a CPU core or thread)",
+        help="number of frames that the engine computes at a time (default: one per CPU core or thread)",
     )
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print everything as JSON")
@@ -95,11 +99,3 @@ def run(args: argparse.Namespace) -> int:
     if failure is not None:
         raise failure
     return 0
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    try:
-        return int(height), int(width)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected HxW such as 720x1280, got {text!r}") from None

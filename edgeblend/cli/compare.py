@@ -33,7 +33,7 @@ def add_parser(
         "compare",
         parents=[common],
         help="judge bundles against a reference: accuracy, agreement, noise, speed, memory",
-        description="Measure candidate bundles beside a reference bundle, on the same pictures in one run.",
+        description="Measure candidate bundles beside a reference bundle, on the same images in one run.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -43,25 +43,27 @@ def add_parser(
     parser.add_argument(
         "candidates", type=parse_setup, nargs="+", metavar="candidate", help="bundle to judge, see below"
     )
-    parser.add_argument("--images", required=True, type=Path, metavar="DIR", help="folder of pictures")
-    parser.add_argument("--annotations", type=Path, metavar="FILE", help="COCO file of these pictures")
+    parser.add_argument("--images", required=True, type=Path, metavar="DIR", help="folder of images")
+    parser.add_argument("--annotations", type=Path, metavar="FILE", help="COCO file of these images")
     parser.add_argument(
         "--max-drop",
         type=float,
         metavar="X",
-        help="how much a candidate may lose (default: 0.5 AP points; without annotations 5)",
+        help="largest drop that is allowed (default: 0.5 AP points; without annotations 5)",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="measure on N pictures, spread evenly")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="measure on N images, spread evenly (default: all)"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print everything as JSON")
     output.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown")
-    output.add_argument("--html", type=Path, metavar="FILE", help="write one page with charts and pictures")
+    output.add_argument("--html", type=Path, metavar="FILE", help="write one page with charts and images")
     output.add_argument(
         "--pictures",
         type=int,
         default=6,
         metavar="N",
-        help="pictures on the page where each candidate disagrees most (default: 6)",
+        help="number of images on the page where each candidate disagrees most (default: 6)",
     )
     output.add_argument("--overwrite", action="store_true", help="replace files that exist")
     add_engine_options(parser)

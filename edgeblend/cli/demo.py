@@ -39,10 +39,13 @@ def add_parser(
         help="folder to make (default: edgeblend-demo)",
     )
     parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="folder of another model and pictures, laid out alike"
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder with another model and its images, laid out like the shipped one",
     )
     parser.add_argument(
-        "--limit", type=int, metavar="N", help="compare on N pictures, spread evenly (default: all)"
+        "--limit", type=int, metavar="N", help="compare on N images, spread evenly (default: all)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the folder of an earlier demo")
     parser.add_argument("--json", action="store_true", help="print demo.json and comparison.json as one")

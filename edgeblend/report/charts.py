@@ -205,8 +205,9 @@ def _chart(parts: Iterable[str], scale: Scale, bottom: float, axis: str) -> str:
     lines.append(_text(axis, (scale.left + scale.right) / 2, bottom + 36, "middle", "soft"))
     height = round(bottom + _BOTTOM)
     return (
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" role="img" '
-        f'aria-label="{escape(axis)}">{"".join(lines)}{"".join(parts)}</svg>\n'
+        f'<div class="scroll"><svg class="chart" viewBox="0 0 {_WIDTH} {height}" '
+        f'width="{_WIDTH}" height="{height}" role="img" '
+        f'aria-label="{escape(axis)}">{"".join(lines)}{"".join(parts)}</svg></div>\n'
     )
 
 

@@ -91,6 +91,12 @@ class RunResults:
         if self.end is None:
             self._journal = run_folder.go_on(self._out, position, overlays=self._overlays)
 
+    def position(self, total: int) -> str:
+        """Return in a sentence how far a resumed run of ``total`` pictures has come; empty before any."""
+        if self.end is not None:
+            return f"{as_text(self._out)}: this run is complete, all {total} pictures are done"
+        return f"going on after {self.done} of {total} pictures" if self.done else ""
+
     def add_picture(
         self,
         file: str,

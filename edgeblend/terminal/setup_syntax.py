@@ -20,7 +20,8 @@ They override --device, --precision and --threads. A path that exists is taken a
 """Of the help of commands that take bundles so."""
 
 _OPTIONS = re.compile(r"(?P<path>.+)@(?P<options>[A-Za-z][^=@,]*=.*)", re.DOTALL)
-_NAMES = ("device", "precision", "threads", "backend", "name")
+NAMES = ("device", "precision", "threads", "backend", "name")
+"""Options of a bundle, beside those of its engine."""
 _PROPERTY = "property."
 
 
@@ -43,11 +44,13 @@ def _read(options: str, text: str) -> dict[str, Any]:
     given: dict[str, Any] = {}
     properties: dict[str, str] = {}
     for name, value in _split(options):
-        into = properties if name.startswith(_PROPERTY) else given
         key = name.removeprefix(_PROPERTY)
-        if key in into:
+        if name in given or (key != name and key in properties):
             raise argparse.ArgumentTypeError(f"{text}: {name} is given twice; give it once")
-        into[key] = value if into is properties else _value(name, value, text)
+        if key == name:
+            given[name] = _value(name, value, text)
+        else:
+            properties[key] = value
     return {**given, **({"properties": properties} if properties else {})}
 
 
@@ -66,8 +69,8 @@ def _split(options: str) -> list[tuple[str, str]]:
 def _value(name: str, value: str, text: str) -> str | int:
     from edgeblend.runtime.backends.base import Precision
 
-    if name not in _NAMES:
-        known = ", ".join((*_NAMES, f"{_PROPERTY}NAME"))
+    if name not in NAMES:
+        known = ", ".join((*NAMES, f"{_PROPERTY}NAME"))
         raise argparse.ArgumentTypeError(f"{text}: unknown option {name!r}; the options are {known}")
     if not value:
         raise argparse.ArgumentTypeError(f"{text}: {name} has no value; write {name}=VALUE, or leave it out")

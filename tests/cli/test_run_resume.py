@@ -319,7 +319,8 @@ def resumable(out):
 def test_killed_at_every_picture(run, whole, small_bundle):
     """SIGKILL leaves no chance to clean up."""
     kill = (
-        "import os, signal, sys\nfrom edgeblend import Segmenter\nfrom edgeblend.cli import run_results\n"
+        "import os, signal, sys\nfrom edgeblend import Segmenter\n"
+        "from edgeblend.runs import results as run_results\n"
         "genuine = run_results.whole_file\n"
         "def whole_file(out, name, **options):\n"
         "    if name == 'overlays/{}.jpg': os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -5,35 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from edgeblend import __version__
 from edgeblend.calibration.bench.report import STAGES
 from edgeblend.calibration.measuring.turns import ENGINE_STAGES
 from edgeblend.report.bench.tables import latency_table, start_table, streaming_table
 from edgeblend.report.bench.text import explanations, facts
 from edgeblend.report.charts import Mark, Row, StackedBar, bars, legend, stacked
 from edgeblend.report.figures import decimals
-from edgeblend.report.html import CHART_STYLE, document, listed, section, table
+from edgeblend.report.html import document, meanings, section, table, title
 
 if TYPE_CHECKING:
     from edgeblend.calibration.bench.report import BenchedBundle, BenchReport
-
-_STYLE = """\
-body { max-width: 66rem; }
-th, td { padding: .4rem .6rem; }
-"""
 
 
 def page(report: BenchReport) -> str:
     """Return the page as HTML."""
     sections = [
-        f"<h1>edgeblend bench</h1>\n{listed('facts', [*facts(report), f'edgeblend {__version__}'])}",
+        title("edgeblend bench", facts(report)),
         _latency(report),
         _around(report),
         _streaming(report),
         section("Start and memory", table(start_table(report))),
-        section("What the figures mean", listed("notes", explanations(report))),
+        meanings(explanations(report)),
     ]
-    return document("edgeblend bench", "".join(sections), style=CHART_STYLE + _STYLE)
+    return document("edgeblend bench", "".join(sections))
 
 
 def _latency(report: BenchReport) -> str:

@@ -7,7 +7,6 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
-from edgeblend import __version__
 from edgeblend.report.charts import Mark, Row, TimeBar, bars, changes, dots, legend, times
 from edgeblend.report.compare.pictures import AGREEING_IOU, DRAWN, DrawnPair, draw_pair
 from edgeblend.report.compare.tables import (
@@ -22,7 +21,7 @@ from edgeblend.report.compare.tables import (
 )
 from edgeblend.report.compare.text import explanations, facts, reasons, verdict
 from edgeblend.report.figures import decibels, decimals, signed
-from edgeblend.report.html import CHART_STYLE, document, figure, listed, section, table
+from edgeblend.report.html import document, figure, meanings, section, table, title
 
 if TYPE_CHECKING:
     from edgeblend.calibration.evaluation.compare_report import ComparedCandidate, CompareReport
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 _WORST_CLASSES, _BEST_CLASSES = 15, 5
 """How many are shown of each where there are more than both."""
 _STYLE = """\
-body { max-width: 66rem; }
-th, td { padding: .45rem .75rem; }
 .verdict { padding: .6rem 1rem; border-radius: 6px; border-left: 4px solid var(--good); background: #8881; }
 .verdict.bad { border-color: var(--bad); }
 .side { display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
@@ -53,17 +50,15 @@ def page(report: CompareReport) -> str:
         _noise(report),
         _speed(report),
         *(_pictures(item) for item in report.candidates if item.disagreements),
-        section("What the figures mean", listed("notes", explanations(report))),
+        meanings(explanations(report)),
     ]
-    return document("edgeblend compare", "".join(sections), style=CHART_STYLE + _STYLE)
+    return document("edgeblend compare", "".join(sections), style=_STYLE)
 
 
 def _head(report: CompareReport) -> str:
     kind = "verdict" if report.ok else "verdict bad"
-    return (
-        f'<h1>edgeblend compare</h1>\n<p class="{kind}">{escape(verdict(report))}</p>\n'
-        f"{listed('facts', [*facts(report), f'edgeblend {__version__}'])}"
-    )
+    lead = f'<p class="{kind}">{escape(verdict(report))}</p>\n'
+    return title("edgeblend compare", facts(report), lead=lead)
 
 
 def _failures(report: CompareReport) -> str:

@@ -46,12 +46,13 @@ def accuracy_table(report: CompareReport) -> Table:
 
 def agreement_table(report: CompareReport) -> Table:
     """Return how far all that ran agree with the reference, without labels."""
+    agreements = [(item.name, item.agreement) for item in report.beside]
+    agreements += [(item.name, item.agreement) for item in report.candidates if item.agreement is not None]
     rows = []
-    for item in (*report.beside, *report.candidates):
-        if (found := item.agreement) is not None:
-            counts = (found.matched, found.lost, found.invented, found.class_flips)
-            shares = (decimals(found.agreement), decimals(found.mask_iou, 4))
-            rows.append((item.name, *shares, *map(str, counts), signed(found.score_drift, 4)))
+    for name, found in agreements:
+        counts = (found.matched, found.lost, found.invented, found.class_flips)
+        shares = (decimals(found.agreement), decimals(found.mask_iou, 4))
+        rows.append((name, *shares, *map(str, counts), signed(found.score_drift, 4)))
     return Table(("", *_AGREEMENT), tuple(rows))
 
 

@@ -88,7 +88,8 @@ def facts(report: CompareReport) -> list[str]:
 
 
 def _ran(report: CompareReport) -> Iterator[Ran]:
-    options = {item.name: item.options for item in (report.reference, *report.candidates)}
+    options = {report.reference.name: report.reference.options}
+    options |= {item.name: item.options for item in report.candidates}
     for name, figures in all_that_ran(report):
         yield Ran(name, figures.sessions, options.get(name))
 
@@ -105,6 +106,7 @@ def explanations(report: CompareReport) -> list[str]:
         f"drop: {_drop(report)} DROP: it is more than {report.max_drop:g}. FAILED: the bundle could not be "
         "loaded or run.",
         *([_average_precision(report)] if report.annotations is not None else []),
+        *(["beside: measured in the same turns as the bundles, and not judged."] if report.beside else []),
         "agreement: 100 x (sum of mask IoU over matched objects) / (matched + lost / 2 + invented / 2), the "
         "form of panoptic quality with the reference as truth. mask IoU: its mean over matched objects, in "
         "the frame's pixels. lost, invented: detections that score at least "
