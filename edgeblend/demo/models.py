@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edgeblend.runtime.segmenter import Segmenter
 
 Say = Callable[[str], None]
-"""Takes a line about what happens now."""
+"""Function that takes a line about what happens now."""
 
 FLOAT, INT8 = "bundle", "bundle-int8"
 """Folders of the bundles."""

@@ -27,7 +27,7 @@ class Ran:
 
 
 def engine_facts(items: Iterable[Ran]) -> list[str]:
-    """Return a line that says what ran all of them, or a line each where they differ."""
+    """Return a line that says what ran all of them, or one line for each where they differ."""
     described = {item.name: _described(item) for item in items}
     if len(set(described.values())) == 1:
         return [f"engine: {text}" for text in list(described.values())[:1]]

@@ -11,7 +11,7 @@ from edgeblend.report.tables import GroupedTable, Table
 
 _FIGURE = re.compile(r"[-+\d.() ]+")
 _STATUSES = ("OK", "DROP", "FAILED")
-"""Cells that have a colour."""
+"""Texts of cells that have a colour."""
 
 _STYLE = """\
 :root { color-scheme: light dark; --line: #8884; --soft: #6b7280; --accent: #2f7ed8; --back: #fff;
@@ -56,10 +56,10 @@ _NARROW = """\
   table { font-size: .85rem; }
   th, td { padding: .35rem .5rem; }
   .apart { padding-left: 1.25rem; }
-  .chart { max-width: none; width: 40rem; }
+  .chart { max-width: none; width: 36rem; }
 }
 """
-"""Of phones. A chart keeps a size that can be read, and scrolls."""
+"""Rules for phones. A chart keeps a size that can be read, and scrolls."""
 
 _CHART_STYLE = """\
 .chart { max-width: 100%; height: auto; display: block; }
@@ -79,7 +79,7 @@ _CHART_STYLE = """\
 .legend { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; font-size: .85rem; max-width: none; }
 .legend i { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .45em; }
 """
-"""Of the charts in :mod:`edgeblend.report.charts`."""
+"""Rules for the charts of :mod:`edgeblend.report.charts`."""
 
 
 def document(name: str, content: str, *, style: str = "") -> str:

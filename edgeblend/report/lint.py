@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def lint_lines(lint: NpuLint) -> list[str]:
-    """Return the operations of each graph, the findings and the notes, a line each."""
+    """Return the operations of each graph, the findings and the notes, one per line."""
     operations = [
         f"{part}: {counted(sum(found.values()), 'operation')} of {counted(len(found), 'type')}"
         for part, found in lint.operations.items()

@@ -48,12 +48,12 @@ class RunResults:
         self.images = 0
         self.failures = 0
         self.end: End | None = None
-        """Where the run was complete before."""
+        """Last line of a run that was complete before; None otherwise."""
         self._stop = 0  # of the journal then
 
     @property
     def done(self) -> int:
-        """How many pictures need no more work."""
+        """Number of pictures that need no more work."""
         return self.images + self.failures
 
     def resume(self, paths: Sequence[Path]) -> None:

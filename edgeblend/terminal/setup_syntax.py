@@ -17,7 +17,7 @@ A bundle can have options of its own after an @: BUNDLE@NAME=VALUE,NAME=VALUE. T
 precision, threads, backend, property.NAME (an option of the engine) and name (for tables and charts).
 They override --device, --precision and --threads. A path that exists is taken as it is.
 """
-"""Of the help of commands that take bundles so."""
+"""Paragraph for the help of commands that take bundles in this syntax."""
 
 _OPTIONS = re.compile(r"(?P<path>.+)@(?P<options>[A-Za-z][^=@,]*=.*)", re.DOTALL)
 NAMES = ("device", "precision", "threads", "backend", "name")

@@ -227,7 +227,7 @@ def test_the_page_has_tables_charts_and_pictures(made):
     assert text.count('<svg class="chart"') == 4  # AP, classes of noisy, noise, times
     for axis in ("average precision, 0 to 100", "change of mask AP, in points", "SQNR, dB"):
         assert axis in text
-    assert "milliseconds a frame" in text
+    assert "milliseconds per frame" in text
     assert "No class has changed." in text  # of the copy
     for cell in ("OK", "DROP", "FAILED", "exact", "boundary AP"):
         assert cell in page.cells

@@ -38,10 +38,10 @@ def _latency(report: BenchReport) -> str:
         rows.append(StackedBar(bundle.name, _parts(bundle, STAGES), text, item.graphs.median))
     return section(
         "One frame at a time",
-        "<p>Where a frame's time goes, from a picture in memory to its instances: the median of each stage. "
-        "The line shows how long the graphs take alone, on inputs that were prepared before.</p>\n",
+        "<p>The bars show the median time of each stage, from an image in memory to its instances. The line "
+        "shows how long the graphs take alone, on inputs that were prepared before.</p>\n",
         _legend(STAGES),
-        stacked(rows, axis="milliseconds a frame"),
+        stacked(rows, axis="milliseconds per frame"),
         table(latency_table(report.bundles)),
     )
 
@@ -56,7 +56,7 @@ def _around(report: BenchReport) -> str:
         "Around the graphs",
         "<p>The same without the stages in the engine.</p>\n",
         _legend(around),
-        stacked(rows, axis="milliseconds a frame"),
+        stacked(rows, axis="milliseconds per frame"),
     )
 
 
@@ -73,7 +73,7 @@ def _streaming(report: BenchReport) -> str:
     return section(
         "Streaming",
         legend({0: "graphs alone", 1: "stream"}),
-        bars(rows, axis="frames a second"),
+        bars(rows, axis="frames per second"),
         table(streaming_table(report)),
     )
 

@@ -19,7 +19,7 @@ _START = ("computes in", "canvas", "frame", "found", "load s", "first s", "memor
 
 
 def latency_table(bundles: Sequence[BenchedBundle]) -> GroupedTable:
-    """Return the time of every stage, of whole frames and of the graphs alone, a group a bundle."""
+    """Return the time of every stage, of whole frames and of the graphs alone, one group per bundle."""
     figures = [bundle.latency for bundle in bundles]
     times = {stage: [item.stages[stage] for item in figures] for stage in figures[0].stages}
     times["whole frame"] = [item.frame for item in figures]
@@ -36,7 +36,7 @@ def latency_table(bundles: Sequence[BenchedBundle]) -> GroupedTable:
 
 
 def streaming_table(report: BenchReport) -> Table:
-    """Return frames a second of streams and of their graphs alone, a row a bundle."""
+    """Return frames per second of streams and of their graphs alone, one row per bundle."""
     rows = []
     for bundle in report.bundles:
         item = bundle.streaming
@@ -47,7 +47,7 @@ def streaming_table(report: BenchReport) -> Table:
 
 
 def start_table(report: BenchReport) -> Table:
-    """Return what runs, on what, and what its start takes, a row a bundle."""
+    """Return what runs on what, and what its start takes, one row per bundle."""
     rows = []
     for bundle in report.bundles:
         sizes = (as_size(bundle.canvas) if bundle.canvas else "dynamic", _sizes(bundle.frame_sizes))

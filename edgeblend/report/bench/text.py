@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 _WIDTH = 100
 """Letters of an explanation's line."""
 _ABREAST = 3
-"""Bundles beside each other in 100 columns."""
+"""Number of bundles beside each other in 100 columns."""
 _NAME_LETTERS = 24
-"""Of a bundle's name at the beginning of a row, likewise."""
+"""Letters of a bundle's name at the beginning of a row of 100 columns."""
 
 
 def report_lines(report: BenchReport, written: Iterable[Path] = ()) -> list[str]:
@@ -35,7 +35,7 @@ def report_lines(report: BenchReport, written: Iterable[Path] = ()) -> list[str]
 
 
 def facts(report: BenchReport) -> list[str]:
-    """Return what ran on what and where, a line each."""
+    """Return what ran on what and where, one fact per line."""
     ran = [Ran(bundle.name, bundle.sessions, bundle.options) for bundle in report.bundles]
     return [
         f"frames: {_frames(report)}",
@@ -61,20 +61,20 @@ def terminal_lines(report: BenchReport) -> list[str]:
 def explanations(report: BenchReport) -> list[str]:
     """Return what the figures mean, some sentences each."""
     return [
-        "ms: one frame at a time, from a picture in memory to its instances. p90 and p99: 90 and 99 of 100 "
-        "frames took no longer; of fewer than 100 frames, p99 is close to the slowest one. Bundles take "
-        "turns in one run; the first frame of a turn is not timed. blend includes RoIAlign.",
+        "ms: milliseconds of one frame at a time, from an image in memory to its instances. p90 and p99: 90 "
+        "and 99 of 100 frames took no longer. Of fewer than 100 frames, p99 is close to the slowest one. "
+        "Bundles take turns in one run. The first frame of a turn is not timed. blend includes RoIAlign.",
         "graphs alone: the same sessions on inputs that were prepared before: the detector, and the basis "
-        "graph where the frame has detections. Each runs right beside a whole frame, by turns before and "
-        "after it; whole / graphs is the median of these pairs' ratios.",
-        "rle: instances.rle(), which who wants masks pays on top. It takes longer the more is found and the "
-        "larger the frame is; decode, attention and blend also take longer the more is found.",
-        "streaming: segmenter.stream, with as many frames in flight as the table says, beside the graphs "
-        "alone in as many threads, by turns; medians over the rounds.",
-        "found: detections a frame, the median. load s: from a running interpreter to an open segmenter in "
-        "a process of its own: importing the engine, verifying files, compiling graphs. first s: the same to "
-        "the first frame's instances. memory: the most that this process held, interpreter and engine "
-        "included. size: of the bundle's files.",
+        "graph where the frame has detections. They run in turns right before or right after a whole frame. "
+        "whole / graphs is the median of the ratios of these pairs.",
+        "rle: instances.rle(), the further cost of masks. It grows with the detections and with the size of "
+        "the frame. decode, attention and blend also grow with the detections.",
+        "streaming: segmenter.stream, with as many frames in flight as the table says. It takes turns with "
+        "the graphs alone in as many threads. Figures are medians over the rounds.",
+        "found: the median number of detections per frame. load s: seconds from a running interpreter to an "
+        "open segmenter in a process of its own, which imports the engine, verifies files and compiles "
+        "graphs. first s: seconds to the instances of the first frame. memory: peak of this process, "
+        "interpreter and engine included. size: sum of the bundle's files.",
     ]
 
 

@@ -159,7 +159,7 @@ def _speed(report: CompareReport) -> str:
         "Time, size and memory",
         "<p>From a decoded picture to its instances: the median, of which the part in full colour is "
         "spent in the engine, and a whisker to the 90th percentile.</p>\n",
-        times(rows, axis="milliseconds a frame"),
+        times(rows, axis="milliseconds per frame"),
         table(speed_table(report)),
     )
 

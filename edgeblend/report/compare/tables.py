@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["box", "mask", "boundary"]
 KINDS: tuple[Kind, ...] = ("box", "mask", "boundary")
-"""Of average precision."""
+"""Kinds of average precision."""
 
 _AGREEMENT = ("agreement", "mask IoU", "matched", "lost", "invented", "flips", "score drift")
 _SPEED = ("ms", "p90", "frames/s", "speed-up", "graphs ms", "size", "memory", "weights", "computes in")

@@ -76,7 +76,7 @@ def verdict(report: CompareReport) -> str:
 
 
 def facts(report: CompareReport) -> list[str]:
-    """Return what was measured, on what and where, a line each."""
+    """Return what was measured, on what and where, one fact per line."""
     labels = "" if report.num_objects is None else f", {counted(report.num_objects, 'labelled object')}"
     return [
         f"reference: {report.reference.name} ({report.reference.path})",
@@ -95,7 +95,7 @@ def _ran(report: CompareReport) -> Iterator[Ran]:
 
 
 def reasons(report: CompareReport) -> list[str]:
-    """Return why candidates failed, a line each."""
+    """Return why candidates failed, one per line."""
     return [f"{item.name} failed: {item.reason}" for item in report.candidates if item.status == "FAILED"]
 
 
@@ -107,19 +107,20 @@ def explanations(report: CompareReport) -> list[str]:
         "loaded or run.",
         *([_average_precision(report)] if report.annotations is not None else []),
         *(["beside: measured in the same turns as the bundles, and not judged."] if report.beside else []),
-        "agreement: 100 x (sum of mask IoU over matched objects) / (matched + lost / 2 + invented / 2), the "
-        "form of panoptic quality with the reference as truth. mask IoU: its mean over matched objects, in "
-        "the frame's pixels. lost, invented: detections that score at least "
+        "agreement: 100 x (sum of mask IoU over matched objects) / (matched + lost / 2 + invented / 2). This "
+        "is the form of panoptic quality, with the reference as truth. mask IoU: the mean over matched "
+        "objects, in the frame's pixels. lost, invented: detections that score at least "
         f"{report.judged_score:g} and that the other bundle does not have at any score (same class, box IoU "
-        "at least 0.5). flips: those of them that lie on one box under another class. score drift: the mean "
-        "change of matched objects' scores.",
-        "ms: from a decoded picture to its instances, one at a time: the median, and p90, which nine of ten "
-        "frames stay below. graphs ms: the part in the engine. Of "
-        f"{counted(speed.frames, 'frame')} each, the bundles taking turns in one run on "
-        f"{counted(report.machine.cores, 'core')}. weights: how they are stored. computes in: what the "
-        "engine takes where a graph does not say otherwise. Where detector and basis differ, both are named.",
-        "memory: the most that a process held which only loaded the bundle and segmented a few pictures; "
-        "interpreter and engine are part of it. size: of the bundle's files.",
+        "at least 0.5). flips: pairs of them that share a box under different classes. score drift: the mean "
+        "change of the scores of matched objects.",
+        "ms: median milliseconds of one frame at a time, from a decoded picture to its instances. p90: nine "
+        "of ten frames took no longer. graphs ms: the part in the engine. Each took "
+        f"{counted(speed.frames, 'timed frame')}, in turns in one run on "
+        f"{counted(report.machine.cores, 'core')}. weights: precision that they are stored in. computes in: "
+        "precision of the engine, where a graph does not say otherwise. Where detector and basis differ, "
+        "both are named.",
+        "memory: peak of a process that only loaded the bundle and segmented a few pictures, interpreter and "
+        "engine included. size: sum of the bundle's files.",
         "SQNR: 10 x log10(sum of the reference's squares / sum of the differences' squares) of what each "
         f"graph puts out, over {counted(report.sqnr_frames, 'picture')}; the lowest of a role's levels. "
         "Noise of earlier layers is part of it. exact: no difference at all.",
@@ -136,9 +137,10 @@ def _average_precision(report: CompareReport) -> str:
     assert report.num_objects is not None  # there are labels
     return (
         "AP: COCO's average precision (IoU 0.50 to 0.95, 0 to 100) on "
-        f"{counted(report.num_images, 'picture')} with {counted(report.num_objects, 'object')}, its change "
-        "in brackets. Boundary AP takes as overlap the smaller one of the masks' IoU and that of their rims, "
-        "2% of the diagonal wide: it shows frayed outlines that mask AP forgives."
+        f"{counted(report.num_images, 'picture')} with {counted(report.num_objects, 'object')}. The change "
+        "from the reference is in brackets. Boundary AP takes the smaller one of two overlaps: the IoU of "
+        "the masks, and the IoU of their rims, which are 2% of the diagonal wide. It shows frayed outlines "
+        "that mask AP forgives."
     )
 
 
