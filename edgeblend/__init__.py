@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgeblend.calibration.bench.bench import bench
     from edgeblend.calibration.bench.report import BenchReport
     from edgeblend.calibration.evaluation.compare import compare
+    from edgeblend.calibration.measuring.setups import Setup
     from edgeblend.converters.convert import convert
     from edgeblend.converters.ethos_u.convert import convert_for_ethos_u
     from edgeblend.converters.openvino.npu_lint import lint_for_npu
@@ -56,6 +57,7 @@ __all__ = [
     "OutputError",
     "Recipe",
     "Segmenter",
+    "Setup",
     "TrainingError",
     "TrainingOptions",
     "__version__",
@@ -82,6 +84,7 @@ _LAZY = {
     "Instances": "edgeblend.results",
     "Recipe": "edgeblend.recipe",
     "Segmenter": "edgeblend.runtime.segmenter",
+    "Setup": "edgeblend.calibration.measuring.setups",
     "TrainingOptions": "edgeblend.training.options",
     "bench": "edgeblend.calibration.bench.bench",
     "compare": "edgeblend.calibration.evaluation.compare",

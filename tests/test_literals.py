@@ -34,6 +34,7 @@ from edgeblend.calibration.evaluation.compare import compare
 from edgeblend.calibration.evaluation.compare_report import ap_change
 from edgeblend.calibration.measuring.fresh_start import measure_fresh_start
 from edgeblend.calibration.measuring.peak_memory import measure_peak_memory
+from edgeblend.calibration.measuring.setups import Setup
 from edgeblend.calibration.sampling.sample import sample_frames
 from edgeblend.converters import draft
 from edgeblend.converters.convert import convert
@@ -73,6 +74,7 @@ TRIED: dict[str, Attempt] = {
     "calibration.measuring.peak_memory.measure_peak_memory(precision)": lambda word, bundle: (
         measure_peak_memory(bundle, [], precision=word)
     ),
+    "calibration.measuring.setups.Setup(precision)": lambda word, bundle: Setup(bundle, precision=word),
     "calibration.sampling.sample.sample_frames(near_duplicates)": lambda word, bundle: sample_frames(
         bundle.path, near_duplicates=word
     ),
@@ -170,6 +172,7 @@ OURS = {
         "converters.tflite.export.export_graph(precision)",
         "converters.tflite.precision.round_weights(precision)",
         "converters.ethos_u.vela_report.graph_report(part)",
+        "calibration.measuring.setups.RunOptions(precision)",
         "runtime.pipeline.HostPipeline.__init__(paste)",
     ),
     "a result, which nobody else makes": (

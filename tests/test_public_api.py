@@ -22,7 +22,7 @@ pytest.importorskip("ethosu.vela")
 pytest.importorskip("supervision")
 
 import edgeblend
-from edgeblend import Augmentation, Bundle, Instances, Recipe, Segmenter, TrainingOptions
+from edgeblend import Augmentation, Bundle, Instances, Recipe, Segmenter, Setup, TrainingOptions
 from edgeblend.calibration.data.coco import read_coco
 from edgeblend.calibration.data.frames import open_frames
 from edgeblend.calibration.data.sources import find_images
@@ -49,6 +49,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "text": (5, None, b"a", [], OBJECT),
     "text or none": (5, b"a", [], OBJECT),
     "word": (5, None, "no such word", b"a", [], OBJECT),
+    "word or none": (5, "no such word", b"a", [], OBJECT),
     "size": (5, None, "12", (1,), (1.5, 2.5), ("4", "6"), {4: 5, 6: 7}, (0, 5), (True, True)),
     "size or none": (5, "12", (1,), (1.5, 2.5), ("4", "6"), {4: 5, 6: 7}, (0, 5), (True, True)),
     "ids": (5, "12", b"12", {1: 2, 3: 4}, [1.5, 2.5], ["1", "2"], [None, 1], [True, False]),
@@ -201,6 +202,15 @@ def places(bundle: Bundle, segmenter: Any = None) -> dict[str, Place]:
             {"frames": []},
             {"frames": "frames", "in_flight": "whole or none", "output_size": "size or none"},
         ),
+        "Setup": Place(
+            Setup,
+            {"bundle": bundle},
+            {
+                **{"bundle": "path", "backend": "text or none", "device": "text or none"},
+                **{"precision": "word or none", "threads": "whole or none"},
+                **{"properties": "mapping or none", "name": "text or none"},
+            },
+        ),
         "TrainingOptions": Place(
             trained,
             {},
@@ -229,7 +239,7 @@ def places(bundle: Bundle, segmenter: Any = None) -> dict[str, Place]:
                 **engine,
                 **{"reference": "path", "candidates": "candidates", "images": "path"},
                 **{"annotations": "path or none", "max_drop": "number or none", "limit": "whole or none"},
-                **{"disagreements": "whole", "progress": "flag"},
+                **{"disagreements": "whole", "beside": "mapping or none", "progress": "flag"},
             },
         ),
         "convert": Place(

@@ -18,9 +18,16 @@ from edgeblend.calibration.bench.latency import FrameTimer
 from edgeblend.calibration.bench.report import BenchedBundle, BenchReport
 from edgeblend.calibration.bench.streaming import StreamTimer
 from edgeblend.calibration.data.frames import Frames, check_frames
-from edgeblend.calibration.evaluation.compare_inputs import name_bundles, path_of
 from edgeblend.calibration.measuring.fresh_start import FreshStart, measure_fresh_start
 from edgeblend.calibration.measuring.machine import processor_features, this_machine, usable_cores
+from edgeblend.calibration.measuring.setups import (
+    AnyBundle,
+    RunOptions,
+    Setup,
+    as_setups,
+    name_setups,
+    resolve,
+)
 from edgeblend.calibration.measuring.turns import rotated
 from edgeblend.errors import EdgeBlendError, EngineError, InputError, with_text
 from edgeblend.processes.third_party_warnings import warnings_are_no_errors
@@ -49,13 +56,13 @@ class _Timer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Options:
-    """How every bundle is opened."""
+class _Entry:
+    """A bundle to measure, and how it runs."""
 
-    device: str
-    precision: Precision
-    threads: int | None
+    bundle: Bundle
+    options: RunOptions
     score_threshold: float | None
+    streams: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +80,7 @@ class _Warm:
 
 @warnings_are_no_errors()
 def bench(
-    bundles: Sequence[str | Path | Bundle] | str | Path | Bundle,
+    bundles: Sequence[AnyBundle] | AnyBundle,
     frames: Frames | None = None,
     *,
     frame_size: tuple[int, int] | None = None,
@@ -88,7 +95,8 @@ def bench(
     """Measure how fast bundles are, by turns in one run: what else a machine does then slows all alike.
 
     Args:
-        bundles: what to measure, one or several.
+        bundles: what to measure, one or several. Each can be an :class:`edgeblend.Setup`: a bundle with a
+            device, an engine or other options of its own.
         frames: what to run on: an image, a folder, a glob, a COCO file, a video, or an iterable of (H, W, 3)
             uint8 BGR; at most 16 are taken, spread evenly. None: a photograph that comes with edgeblend,
             scaled to each bundle's canvas.
@@ -98,10 +106,10 @@ def bench(
         seconds: how long to measure each bundle, half of it one frame at a time and half of it streaming;
             longer if a frame takes more than about a tenth of it.
         streams: frames that the engine is to compute at the same time when streaming. None: one for each of
-            ``threads``, without them for each core; 2 on other devices than the CPU.
-        device: where the engine runs all of them.
-        precision: what graphs are computed in, as for :meth:`edgeblend.Segmenter.load`.
-        threads: CPU threads of each; None takes one per core.
+            a bundle's threads, without them for each core; 2 on other devices than the CPU.
+        device: where the engine runs every bundle whose setup names none.
+        precision: what graphs are computed in, as for :meth:`edgeblend.Segmenter.load`; likewise.
+        threads: CPU threads of each; None takes one per core; likewise.
         progress: whether to show a bar on stderr.
 
     Raises:
@@ -116,8 +124,8 @@ def bench(
         >>> report.bundles[0].latency.frame.median > 0  # milliseconds
         True
     """
-    streams = _default_streams(device, threads) if streams is None else streams
-    engine_options(device=device, precision=precision, threads=threads, streams=streams)
+    shared = RunOptions(device=device, precision=precision, threads=threads)
+    engine_options(**shared.as_arguments(), streams=1 if streams is None else streams)
     seconds = check_number("seconds", seconds, above=0)
     check_flag("progress", progress)
     frame_size = check_frame_size(frame_size)
@@ -125,27 +133,27 @@ def bench(
         check_frames("frames", frames)
     if score_threshold is not None:
         check_share("score_threshold", score_threshold)
-    options = _Options(device, precision, threads, score_threshold)
-    several = [bundles] if isinstance(bundles, str | Path | Bundle) else bundles
-    loaded = _load_bundles(check_list("bundles", several, "bundles"))
+    several = [bundles] if isinstance(bundles, str | Path | Bundle | Setup) else bundles
+    entries = _load_bundles(
+        as_setups("bundles", check_list("bundles", several, "bundles")),
+        shared,
+        score_threshold=score_threshold,
+        streams=streams,
+    )
     pictures = read_bench_frames(frames, frame_size=frame_size)
-    turns = len(loaded) * (1 + LATENCY_ROUNDS + STREAMING_ROUNDS)
+    turns = len(entries) * (1 + LATENCY_ROUNDS + STREAMING_ROUNDS)
     with _progress_bar(turns, shown=progress) as done:
-        starts = _measure_starts(loaded, pictures, options, done)
+        starts = _measure_starts(entries, pictures, done)
         with ExitStack() as stack:
-            warm = {name: _warm_up(bundle, pictures, options, stack) for name, bundle in loaded.items()}
+            warm = {name: _warm_up(entry, pictures, stack) for name, entry in entries.items()}
             timers = {name: item.timer for name, item in warm.items()}
-            _take_turns(timers, loaded, rounds=LATENCY_ROUNDS, seconds=seconds / 2, done=done)
+            _take_turns(timers, entries, rounds=LATENCY_ROUNDS, seconds=seconds / 2, done=done)
         with ExitStack() as stack:
-            streamed = {
-                name: _open_streams(loaded[name], item.frames, options, streams, stack)
-                for name, item in warm.items()
-            }
-            _take_turns(streamed, loaded, rounds=STREAMING_ROUNDS, seconds=seconds / 2, done=done)
+            streamed = {name: _open_streams(entries[name], item.frames, stack) for name, item in warm.items()}
+            _take_turns(streamed, entries, rounds=STREAMING_ROUNDS, seconds=seconds / 2, done=done)
     return BenchReport(
         bundles=tuple(
-            _benched(name, bundle, starts[name], warm[name], streamed[name])
-            for name, bundle in loaded.items()
+            _benched(name, entry, starts[name], warm[name], streamed[name]) for name, entry in entries.items()
         ),
         frames=pictures.description,
         num_frames=len(pictures.pictures),
@@ -157,100 +165,97 @@ def bench(
     )
 
 
-def _default_streams(device: str, threads: int | None) -> int:
-    if not isinstance(device, str) or device.upper() != "CPU":
+def _default_streams(options: RunOptions) -> int:
+    if options.device.upper() != "CPU":
         return _STREAMS_ELSEWHERE
-    return usable_cores() if threads is None else threads
+    return usable_cores() if options.threads is None else options.threads
 
 
-def _load_bundles(given: Sequence[str | Path | Bundle]) -> dict[str, Bundle]:
+def _load_bundles(
+    setups: Sequence[Setup], shared: RunOptions, *, score_threshold: float | None, streams: int | None
+) -> dict[str, _Entry]:
     """Return bundles by a name that tells them apart; each one's engine is there."""
-    if not given:
+    if not setups:
         raise InputError("bundles: expected at least one bundle to measure, got none")
-    names = name_bundles([path_of(item, "bundles") for item in given])
-    loaded = {
-        name: item if isinstance(item, Bundle) else Bundle.load(item)
-        for name, item in zip(names, given, strict=True)
-    }
-    for bundle in loaded.values():
-        with _naming(bundle):
-            load_backend(bundle.manifest.target)
-    return loaded
+    entries = {}
+    for name, setup in zip(name_setups(setups), setups, strict=True):
+        bundle = setup.bundle if isinstance(setup.bundle, Bundle) else Bundle.load(setup.bundle)
+        options = resolve(setup, shared)
+        count = _default_streams(options) if streams is None else streams
+        entries[name] = _Entry(bundle, options, score_threshold, count)
+    for entry in entries.values():
+        with _naming(entry.bundle):
+            load_backend(entry.options.backend or entry.bundle.manifest.target)
+    return entries
 
 
 def _measure_starts(
-    loaded: Mapping[str, Bundle], pictures: BenchFrames, options: _Options, done: _Done
+    entries: Mapping[str, _Entry], pictures: BenchFrames, done: _Done
 ) -> dict[str, FreshStart]:
     """Return each bundle's start. Comes first: what kills its process then does not end this one."""
     starts = {}
-    for name, bundle in loaded.items():
-        with _naming(bundle):
+    for name, entry in entries.items():
+        with _naming(entry.bundle):
             starts[name] = measure_fresh_start(
-                bundle.path,
-                pictures.scaled_for(bundle.manifest.input)[:_START_FRAMES],
-                device=options.device,
-                precision=options.precision,
-                threads=options.threads,
-                score_threshold=options.score_threshold,
+                entry.bundle.path,
+                pictures.scaled_for(entry.bundle.manifest.input)[:_START_FRAMES],
+                **entry.options.as_arguments(),
+                score_threshold=entry.score_threshold,
             )
         done()
     return starts
 
 
-def _open(
-    bundle: Bundle, options: _Options, stack: ExitStack, *, streams: int = 1
-) -> tuple[Segmenter, Sessions]:
-    sessions = open_sessions(
-        bundle, device=options.device, precision=options.precision, threads=options.threads, streams=streams
-    )
+def _open(entry: _Entry, stack: ExitStack, *, streams: int = 1) -> tuple[Segmenter, Sessions]:
+    sessions = open_sessions(entry.bundle, **entry.options.as_arguments(), streams=streams)
     segmenter = Segmenter.from_sessions(
-        bundle, sessions, score_threshold=options.score_threshold, streams=streams
+        entry.bundle, sessions, score_threshold=entry.score_threshold, streams=streams
     )
     return stack.enter_context(segmenter), sessions
 
 
-def _warm_up(bundle: Bundle, pictures: BenchFrames, options: _Options, stack: ExitStack) -> _Warm:
-    with _naming(bundle):
-        segmenter, sessions = _open(bundle, options, stack)
-        scaled = pictures.scaled_for(bundle.manifest.input)
+def _warm_up(entry: _Entry, pictures: BenchFrames, stack: ExitStack) -> _Warm:
+    manifest = entry.bundle.manifest
+    with _naming(entry.bundle):
+        segmenter, sessions = _open(entry, stack)
+        scaled = pictures.scaled_for(manifest.input)
         for _ in range(_WARM_UP):
             segmenter(scaled[0])
-        frames = tuple(prepare_frame(segmenter, sessions, bundle.manifest, picture) for picture in scaled)
+        frames = tuple(prepare_frame(segmenter, sessions, manifest, picture) for picture in scaled)
         return _Warm(frames, FrameTimer(segmenter, sessions, frames), segmenter.info)
 
 
-def _open_streams(
-    bundle: Bundle, frames: Sequence[PreparedFrame], options: _Options, streams: int, stack: ExitStack
-) -> StreamTimer:
-    with _naming(bundle):
-        segmenter, sessions = _open(bundle, options, stack, streams=streams)
-        return StreamTimer(segmenter, sessions, frames, streams=streams)
+def _open_streams(entry: _Entry, frames: Sequence[PreparedFrame], stack: ExitStack) -> StreamTimer:
+    with _naming(entry.bundle):
+        segmenter, sessions = _open(entry, stack, streams=entry.streams)
+        return StreamTimer(segmenter, sessions, frames, streams=entry.streams)
 
 
 def _take_turns(
-    timers: Mapping[str, _Timer], loaded: Mapping[str, Bundle], *, rounds: int, seconds: float, done: _Done
+    timers: Mapping[str, _Timer], entries: Mapping[str, _Entry], *, rounds: int, seconds: float, done: _Done
 ) -> None:
     """Let everyone have a turn in each round, so long that all rounds take so many seconds."""
     for number in range(rounds):
         for name in rotated(list(timers), number):
-            with _naming(loaded[name]):
+            with _naming(entries[name].bundle):
                 timers[name].take_turn(seconds / rounds)
             done()
 
 
 def _benched(
-    name: str, bundle: Bundle, start: FreshStart, warm: _Warm, streamed: StreamTimer
+    name: str, entry: _Entry, start: FreshStart, warm: _Warm, streamed: StreamTimer
 ) -> BenchedBundle:
-    manifest = bundle.manifest
+    manifest = entry.bundle.manifest
     sizes = dict.fromkeys(frame.picture.shape[:2] for frame in warm.frames)
     return BenchedBundle(
         name=name,
-        path=bundle.path,
+        path=entry.bundle.path,
         bytes=sum(file.size for file in manifest.files),
         canvas=warm.info.canvas,
         frame_sizes=tuple((height, width) for height, width in sizes),
         detections=warm.detections,
         weights={part: graph.precision for part, graph in manifest.graphs.items()},
+        options=entry.options,
         sessions=warm.info.parts,
         start=start,
         latency=warm.timer.latency(),

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgeblend.calibration.measuring.fresh_start import FreshStart
 from edgeblend.calibration.measuring.machine import Machine
+from edgeblend.calibration.measuring.setups import RunOptions
 from edgeblend.manifest import Part
 from edgeblend.runtime.backends.base import SessionInfo
 
@@ -79,6 +80,8 @@ class BenchedBundle:
     """Median over the frames; decoding, attention, blending and RLE take their time from it."""
     weights: Mapping[Part, str]
     """How each graph's weights are stored, as the manifest says."""
+    options: RunOptions
+    """Options that the bundle was opened with."""
     sessions: Mapping[Part, SessionInfo]
     """What really ran one frame at a time, in which precision, as the engine says."""
     start: FreshStart

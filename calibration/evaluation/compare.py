@@ -14,9 +14,10 @@ from edgeblend.calibration.data.category_notes import category_notes
 from edgeblend.calibration.data.coco import CocoDataset, CocoImage, read_picture
 from edgeblend.calibration.evaluation.accuracy import count_objects
 from edgeblend.calibration.evaluation.agreement_totals import JUDGED_SCORE
-from edgeblend.calibration.evaluation.compare_inputs import load_bundles, path_of, read_pictures, spread
+from edgeblend.calibration.evaluation.compare_inputs import check_beside, load_bundles, read_pictures, spread
 from edgeblend.calibration.evaluation.compare_report import (
     BundleFigures,
+    ComparedBeside,
     ComparedCandidate,
     ComparedReference,
     CompareReport,
@@ -33,8 +34,9 @@ from edgeblend.calibration.evaluation.recording import run_graphs
 from edgeblend.calibration.evaluation.sqnr import OutputSqnr, SqnrTally
 from edgeblend.calibration.measuring.machine import this_machine
 from edgeblend.calibration.measuring.peak_memory import measure_peak_memory
+from edgeblend.calibration.measuring.setups import AnyBundle, RunOptions, path_of, resolve
 from edgeblend.calibration.measuring.turns import counted
-from edgeblend.errors import BundleError
+from edgeblend.errors import BundleError, EngineError
 from edgeblend.manifest import Part
 from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.runtime.backends.base import Precision, Session
@@ -52,12 +54,12 @@ _CLEAR_OF_THRESHOLD = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class _Engine:
-    """Where and how every bundle runs."""
+class _Entry:
+    """A bundle to compare, and how it runs."""
 
-    device: str
-    precision: Precision
-    threads: int | None
+    path: Path
+    bundle: Bundle | BundleError
+    options: RunOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,8 @@ class _Open:
 
 @warnings_are_no_errors()
 def compare(
-    reference: str | Path | Bundle,
-    candidates: Sequence[str | Path | Bundle],
+    reference: AnyBundle,
+    candidates: Sequence[AnyBundle],
     images: str | Path,
     *,
     annotations: str | Path | None = None,
@@ -80,6 +82,7 @@ def compare(
     device: str = "CPU",
     precision: Precision = "f32",
     threads: int | None = None,
+    beside: Mapping[str, Segmenter] | None = None,
     limit: int | None = None,
     disagreements: int = 6,
     progress: bool = False,
@@ -87,23 +90,26 @@ def compare(
     """Judge candidates against a reference, all in one run on the same pictures.
 
     Args:
-        reference: the bundle that is right, usually float32.
+        reference: the bundle that is right, usually float32. Like a candidate it can be an
+            :class:`edgeblend.Setup`: a bundle with a device, an engine or other options of its own.
         candidates: bundles of the same classes. One that cannot be loaded or run is reported, and the others
             go on.
         images: a folder of pictures, or without annotations also a picture or a glob.
         annotations: a COCO file of pictures in that folder, to measure AP with; None compares without labels.
         max_drop: how much a candidate may lose: AP points with annotations (default 0.5), agreement below 100
             without (default 5).
-        device: where the engine runs all of them.
-        precision: what graphs are computed in, as for :meth:`edgeblend.Segmenter.load`.
-        threads: CPU threads of each; None takes one per core.
+        device: where the engine runs every bundle whose setup names none.
+        precision: what graphs are computed in, as for :meth:`edgeblend.Segmenter.load`; likewise.
+        threads: CPU threads of each; None takes one per core; likewise.
+        beside: segmenters of the same classes by name, such as the model in torch. They take turns with the
+            bundles; their accuracy, agreement and speed are reported and not judged. The caller closes them.
         limit: measure on so many pictures at most, spread evenly.
         disagreements: how many pictures to keep for each candidate where it disagrees most.
         progress: whether to show bars on stderr.
 
     Raises:
         BundleError: the reference is not whole, or a candidate is not there.
-        EngineError: the reference cannot be run.
+        EngineError: the reference or a segmenter beside it cannot be run.
         OutputError: the temporary folder cannot be written.
         InputError: candidates have other classes, annotations fit neither pictures nor classes, there are no
             pictures or candidates, or an option's value is not valid.
@@ -115,7 +121,8 @@ def compare(
         >>> report.candidates[0].drop == 100 - report.candidates[0].agreement.agreement
         True
     """
-    engine_options(device=device, precision=precision, threads=threads)
+    shared = RunOptions(device=device, precision=precision, threads=threads)
+    engine_options(**shared.as_arguments())
     check_whole("disagreements", disagreements, 0, sys.maxsize)
     check_flag("progress", progress)
     check_path("images", images)
@@ -124,17 +131,24 @@ def compare(
     if limit is not None:
         check_whole("limit", limit, 1, sys.maxsize)
     allowed = _allowed_drop(max_drop, labelled=annotations is not None)
-    engine = _Engine(device, precision, threads)
-    bundles = load_bundles(reference, candidates)
-    reference_name = next(iter(bundles))
-    pictures = read_pictures(images, annotations, _classes(bundles[reference_name]), limit=limit)
-    failures = {name: str(item) for name, item in bundles.items() if isinstance(item, BundleError)}
-    memory = _measure_memory(bundles, failures, pictures.images, engine, progress=progress)
+    entries = {
+        name: _Entry(path_of(setup.bundle), bundle, resolve(setup, shared))
+        for name, (setup, bundle) in load_bundles(reference, candidates).items()
+    }
+    reference_name, *candidate_names = entries
+    classes = _classes(entries[reference_name])
+    others = check_beside(beside, names=entries, class_names=classes)
+    pictures = read_pictures(images, annotations, classes, limit=limit)
+    failures = {
+        name: str(item.bundle) for name, item in entries.items() if isinstance(item.bundle, BundleError)
+    }
+    memory = _measure_memory(entries, failures, pictures.images, progress=progress)
     with ExitStack() as stack:
-        opened = _open(bundles, failures, engine, stack)
-        judged_score = _judged_score(opened.values())
+        opened = _open(entries, failures, stack)
+        segmenters = {**{name: item.segmenter for name, item in opened.items()}, **others}
+        judged_score = _judged_score(segmenters.values())
         results = measure_side_by_side(
-            [Contender(name, item.segmenter) for name, item in opened.items()],
+            [Contender(name, segmenter) for name, segmenter in segmenters.items()],
             pictures.images,
             labels=pictures.labels,
             boundary=True,
@@ -143,20 +157,26 @@ def compare(
             progress=progress,
         )
         failures |= {result.name: result.reason for result in results if isinstance(result, Failed)}
+        for name in others:
+            if name in failures:
+                raise EngineError(f"{name}: cannot be run: {failures[name]}")
         frames = spread(pictures.images, SQNR_FRAMES)
         sqnr = _measure_sqnr(opened, failures, frames, progress=progress)
     measured = {result.name: result for result in results if isinstance(result, Measured)}
     figures = {
-        name: _figures(opened[name], measured[name], memory[name]) for name in bundles if name not in failures
+        name: _figures(opened[name], measured[name], memory[name]) for name in entries if name not in failures
     }
     first = figures[reference_name]
     return CompareReport(
-        reference=ComparedReference(reference_name, opened[reference_name].bundle.path, first),
+        reference=ComparedReference(
+            reference_name, entries[reference_name].path, entries[reference_name].options, first
+        ),
+        beside=tuple(_beside(segmenter, measured[name]) for name, segmenter in others.items()),
         candidates=tuple(
-            _failed(name, item, failures[name])
+            _failed(name, entries[name], failures[name])
             if name in failures
-            else _judge(item, first, figures[name], measured[name], sqnr[name], allowed)
-            for name, item in zip(list(bundles)[1:], map(path_of, candidates), strict=True)
+            else _judge(entries[name], first, figures[name], measured[name], sqnr[name], allowed)
+            for name in candidate_names
         ),
         images=str(images),
         annotations=None if annotations is None else str(annotations),
@@ -176,9 +196,9 @@ def _allowed_drop(given: float | None, *, labelled: bool) -> float:
     return check_number("max_drop", given, lowest=0)
 
 
-def _classes(bundle: Bundle | BundleError) -> tuple[str, ...]:
-    assert isinstance(bundle, Bundle)  # the reference's error was raised
-    return bundle.manifest.things
+def _classes(reference: _Entry) -> tuple[str, ...]:
+    assert isinstance(reference.bundle, Bundle)  # the reference's error was raised
+    return reference.bundle.manifest.things
 
 
 def _category_notes(opened: Mapping[str, _Open], labels: CocoDataset | None) -> tuple[str, ...]:
@@ -188,47 +208,41 @@ def _category_notes(opened: Mapping[str, _Open], labels: CocoDataset | None) -> 
 
 
 def _measure_memory(
-    bundles: Mapping[str, Bundle | BundleError],
+    entries: Mapping[str, _Entry],
     failures: dict[str, str],
     images: Sequence[CocoImage],
-    engine: _Engine,
     *,
     progress: bool,
 ) -> dict[str, int | None]:
     """Return peak memory by name. Comes first: a bundle that kills its process then does not end this one."""
     paths = [image.path for image in spread(images, _MEMORY_FRAMES)]
-    whole = {name: item for name, item in bundles.items() if isinstance(item, Bundle)}
+    whole = {
+        name: (item.bundle.path, item.options)
+        for name, item in entries.items()
+        if isinstance(item.bundle, Bundle)
+    }
     reference = next(iter(whole))
     memory: dict[str, int | None] = {}
     for name in counted(list(whole), "memory", unit="bundle", progress=progress):
         with noting_failure(failures, name, fatal=name == reference):
-            memory[name] = measure_peak_memory(
-                whole[name].path,
-                paths,
-                device=engine.device,
-                precision=engine.precision,
-                threads=engine.threads,
-            )
+            path, options = whole[name]
+            memory[name] = measure_peak_memory(path, paths, **options.as_arguments())
     return memory
 
 
-def _open(
-    bundles: Mapping[str, Bundle | BundleError], failures: dict[str, str], engine: _Engine, stack: ExitStack
-) -> dict[str, _Open]:
+def _open(entries: Mapping[str, _Entry], failures: dict[str, str], stack: ExitStack) -> dict[str, _Open]:
     opened: dict[str, _Open] = {}
-    for name, bundle in bundles.items():
-        if isinstance(bundle, Bundle) and name not in failures:
+    for name, item in entries.items():
+        if isinstance(item.bundle, Bundle) and name not in failures:
             with noting_failure(failures, name, fatal=not opened):
-                sessions = open_sessions(
-                    bundle, device=engine.device, precision=engine.precision, threads=engine.threads
-                )
-                segmenter = stack.enter_context(Segmenter.from_sessions(bundle, sessions))
-                opened[name] = _Open(bundle, sessions, segmenter)
+                sessions = open_sessions(item.bundle, **item.options.as_arguments())
+                segmenter = stack.enter_context(Segmenter.from_sessions(item.bundle, sessions))
+                opened[name] = _Open(item.bundle, sessions, segmenter)
     return opened
 
 
-def _judged_score(opened: Iterable[_Open]) -> float:
-    thresholds = [item.segmenter.info.score_threshold for item in opened]
+def _judged_score(segmenters: Iterable[Segmenter]) -> float:
+    thresholds = [segmenter.info.score_threshold for segmenter in segmenters]
     return max(JUDGED_SCORE, max(thresholds) + _CLEAR_OF_THRESHOLD)
 
 
@@ -266,8 +280,19 @@ def _figures(item: _Open, measured: Measured, memory: int | None) -> BundleFigur
     )
 
 
+def _beside(segmenter: Segmenter, measured: Measured) -> ComparedBeside:
+    assert measured.agreement is not None  # it is not the reference
+    return ComparedBeside(
+        name=measured.name,
+        sessions=segmenter.info.parts,
+        speed=measured.speed,
+        accuracy=measured.accuracy,
+        agreement=measured.agreement,
+    )
+
+
 def _judge(
-    path: Path,
+    item: _Entry,
     reference: BundleFigures,
     figures: BundleFigures,
     measured: Measured,
@@ -278,7 +303,8 @@ def _judge(
     drop = judged_drop(reference.accuracy, figures.accuracy, measured.agreement)
     return ComparedCandidate(
         name=measured.name,
-        path=path,
+        path=item.path,
+        options=item.options,
         status="OK" if drop <= allowed else "DROP",
         reason=None,
         drop=drop,
@@ -289,5 +315,16 @@ def _judge(
     )
 
 
-def _failed(name: str, path: Path, reason: str) -> ComparedCandidate:
-    return ComparedCandidate(name, path, "FAILED", reason, None, None, None, (), ())
+def _failed(name: str, item: _Entry, reason: str) -> ComparedCandidate:
+    return ComparedCandidate(
+        name=name,
+        path=item.path,
+        options=item.options,
+        status="FAILED",
+        reason=reason,
+        drop=None,
+        figures=None,
+        agreement=None,
+        sqnr=(),
+        disagreements=(),
+    )

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from edgeblend.arguments.checks import MOST, check_list, check_path, check_whole
+from edgeblend.arguments.checks import MOST, check_kind, check_list, check_whole
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.data.coco import CocoDataset, CocoImage, read_coco, read_picture
 from edgeblend.calibration.data.coco_file import listed
 from edgeblend.calibration.data.coco_segmentation import coco_tools
 from edgeblend.calibration.data.sources import look_for_images
 from edgeblend.calibration.evaluation.accuracy import count_objects
+from edgeblend.calibration.measuring.setups import AnyBundle, Setup, as_setups, name_setups, path_of
 from edgeblend.errors import BundleError, InputError
 from edgeblend.files.paths import exists
 from edgeblend.runtime.images import read_image
+from edgeblend.runtime.segmenter import Segmenter
 
 _Item = TypeVar("_Item")
 
@@ -37,9 +38,9 @@ class Pictures:
 
 
 def load_bundles(
-    reference: str | Path | Bundle, candidates: Sequence[str | Path | Bundle]
-) -> dict[str, Bundle | BundleError]:
-    """Return bundles by a name that tells them apart, the reference first.
+    reference: AnyBundle, candidates: Sequence[AnyBundle]
+) -> dict[str, tuple[Setup, Bundle | BundleError]]:
+    """Return setups and their bundles by a name that tells them apart, the reference first.
 
     A candidate that is there but is not whole comes as its error.
 
@@ -50,41 +51,42 @@ def load_bundles(
     others = check_list("candidates", candidates, "bundles")
     if not others:
         raise InputError("candidates: expected at least one to compare with the reference, got none")
-    given = [reference, *others]
-    places = [path_of(reference, "reference"), *(path_of(item, "candidates") for item in others)]
-    loaded: dict[str, Bundle | BundleError] = {}
-    for name, item in zip(name_bundles(places), given, strict=True):
+    setups = [*as_setups("reference", [reference]), *as_setups("candidates", others)]
+    loaded: dict[str, tuple[Setup, Bundle | BundleError]] = {}
+    for name, setup in zip(name_setups(setups), setups, strict=True):
+        item = setup.bundle
         try:
-            loaded[name] = item if isinstance(item, Bundle) else Bundle.load(item)
+            loaded[name] = setup, item if isinstance(item, Bundle) else Bundle.load(item)
         except BundleError as error:
             if not loaded or not exists(path_of(item)):
                 raise
-            loaded[name] = error
-    first, *following = [bundle for bundle in loaded.values() if isinstance(bundle, Bundle)]
+            loaded[name] = setup, error
+    first, *following = [bundle for _, bundle in loaded.values() if isinstance(bundle, Bundle)]
     for other in following:
         _check_classes(first, other)
     return loaded
 
 
-def path_of(item: str | Path | Bundle, name: str = "bundle") -> Path:
-    """Return where a bundle is; ``name`` of the argument, for an InputError of what is neither."""
-    return item.path if isinstance(item, Bundle) else check_path(name, item)
+def check_beside(
+    given: Mapping[str, Segmenter] | None, *, names: Collection[str], class_names: Sequence[str]
+) -> dict[str, Segmenter]:
+    """Return the segmenters that are measured beside bundles of these names and classes.
 
-
-def name_bundles(paths: Sequence[Path]) -> list[str]:
-    """Return the last parts of each path that tell it from the others; one that comes again is numbered."""
-    whole = [path.absolute() for path in paths]
-    names = [_shortest_name(path, set(whole) - {path}) for path in whole]
-    earlier = [names[:place].count(name) for place, name in enumerate(names)]
-    return [f"{name} ({count + 1})" if count else name for name, count in zip(names, earlier, strict=True)]
-
-
-def _shortest_name(path: Path, others: AbstractSet[Path]) -> str:
-    for count in range(1, len(path.parts)):
-        last = path.parts[-count:]
-        if all(other.parts[-count:] != last for other in others):
-            return Path(*last).as_posix()
-    return path.as_posix()
+    Raises:
+        InputError: a name is a bundle's, a value is no segmenter, or one knows other classes.
+    """
+    if given is None:
+        return {}
+    check_kind("beside", given, Mapping, "a mapping of names to segmenters")
+    for name, segmenter in given.items():
+        if not isinstance(name, str) or not name or name in names:
+            raise InputError(f"beside: got the name {name!r}; give a text that no bundle is called by")
+        check_kind(f"beside: {name}", segmenter, Segmenter, "an open segmenter")
+        if segmenter.class_names != tuple(class_names):
+            raise InputError(
+                f"beside: {name}: got other classes than the reference's; open it with the same class names"
+            )
+    return dict(given)
 
 
 def read_pictures(

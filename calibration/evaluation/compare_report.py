@@ -14,6 +14,7 @@ from edgeblend.calibration.evaluation.agreement_totals import AgreementTotals
 from edgeblend.calibration.evaluation.comparison import Disagreement
 from edgeblend.calibration.evaluation.sqnr import OutputSqnr
 from edgeblend.calibration.measuring.machine import Machine
+from edgeblend.calibration.measuring.setups import RunOptions
 from edgeblend.calibration.measuring.turns import Speed
 from edgeblend.errors import InputError
 from edgeblend.manifest import Part
@@ -47,6 +48,8 @@ class ComparedCandidate:
 
     name: str
     path: Path
+    options: RunOptions
+    """Options that the bundle was to be opened with."""
     status: Status
     """``DROP``: less accurate than was asked for. ``FAILED``: could not be loaded or run."""
     reason: str | None
@@ -68,7 +71,23 @@ class ComparedReference:
 
     name: str
     path: Path
+    options: RunOptions
+    """Options that the bundle was opened with."""
     figures: BundleFigures
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ComparedBeside:
+    """A segmenter of the caller's own, measured in turns with the bundles and not judged."""
+
+    name: str
+    sessions: Mapping[Part, SessionInfo]
+    """Engine, device and precision of each graph, as the segmenter reports them."""
+    speed: Speed
+    accuracy: Accuracy | None
+    """Average precision; None without labels."""
+    agreement: AgreementTotals
+    """Agreement with the reference."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +95,7 @@ class CompareReport:
     """Candidates beside their reference, on one set of pictures, in one run."""
 
     reference: ComparedReference
+    beside: tuple[ComparedBeside, ...]
     candidates: tuple[ComparedCandidate, ...]
     images: str
     """Where the pictures are from, as it was given."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,11 @@ from numpy.typing import NDArray
 
 from edgeblend.arguments.choices import check_choice
 from edgeblend.bundle import Bundle
+from edgeblend.calibration.measuring.engine_arguments import (
+    add_engine_arguments,
+    engine_arguments,
+    engine_given,
+)
 from edgeblend.calibration.measuring.fresh_process import answer, end_with_parent, refuse, run_fresh
 from edgeblend.calibration.measuring.peak_memory import peak_resident_bytes
 from edgeblend.errors import EdgeBlendError, OutputError
@@ -49,9 +54,11 @@ def measure_fresh_start(
     bundle: str | Path | Bundle,
     frames: Sequence[NDArray[np.uint8]],
     *,
+    backend: str | None = None,
     device: str = "CPU",
     precision: Precision = "f32",
     threads: int | None = None,
+    properties: Mapping[str, str] | None = None,
     score_threshold: float | None = None,
     cache_dir: Path | None = None,
 ) -> FreshStart:
@@ -63,8 +70,9 @@ def measure_fresh_start(
         OutputError: the temporary folder cannot be written.
     """
     check_choice("precision", precision, get_args(Precision))
-    options = ["--device", device, "--precision", precision]
-    options += ["--threads", str(threads)] if threads is not None else []
+    options = engine_arguments(
+        backend=backend, device=device, precision=precision, threads=threads, properties=properties
+    )
     options += ["--score-threshold", str(score_threshold)] if score_threshold is not None else []
     options += ["--cache-dir", str(cache_dir)] if cache_dir is not None else []
     where = bundle.path if isinstance(bundle, Bundle) else Path(bundle)
@@ -96,9 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("frames", type=Path, nargs="+")
-    parser.add_argument("--device", default="CPU")
-    parser.add_argument("--precision", default="f32")
-    parser.add_argument("--threads", type=int)
+    add_engine_arguments(parser)
     parser.add_argument("--score-threshold", type=float)
     parser.add_argument("--cache-dir", type=Path)
     parser.add_argument("--parent", type=int, help="process to end with")
@@ -111,9 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with Segmenter.load(
             args.bundle,
-            device=args.device,
-            precision=args.precision,
-            threads=args.threads,
+            **engine_given(args),
             score_threshold=args.score_threshold,
             cache_dir=args.cache_dir,
         ) as segmenter:

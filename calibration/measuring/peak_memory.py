@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
 from edgeblend.arguments.choices import check_choice
 from edgeblend.bundle import Bundle
+from edgeblend.calibration.measuring.engine_arguments import (
+    add_engine_arguments,
+    engine_arguments,
+    engine_given,
+)
 from edgeblend.calibration.measuring.fresh_process import answer, end_with_parent, refuse, run_fresh
 from edgeblend.errors import EdgeBlendError
 from edgeblend.runtime.backends.base import Precision
@@ -22,9 +27,11 @@ def measure_peak_memory(
     bundle: str | Path | Bundle,
     pictures: Sequence[Path],
     *,
+    backend: str | None = None,
     device: str = "CPU",
     precision: Precision = "f32",
     threads: int | None = None,
+    properties: Mapping[str, str] | None = None,
 ) -> int | None:
     """Return the peak resident memory, in bytes, of a new process that loads a bundle and segments pictures.
 
@@ -36,8 +43,9 @@ def measure_peak_memory(
         EngineError: the process failed, with its own last words or its signal; or it takes too long.
     """
     check_choice("precision", precision, get_args(Precision))
-    options = ["--device", device, "--precision", precision]
-    options += ["--threads", str(threads)] if threads is not None else []
+    options = engine_arguments(
+        backend=backend, device=device, precision=precision, threads=threads, properties=properties
+    )
     where = bundle.path if isinstance(bundle, Bundle) else Path(bundle)
     arguments = [*options, "--", str(where), *map(str, pictures)]
     told = run_fresh("edgeblend.calibration.measuring.peak_memory", arguments, bundle=where)
@@ -68,16 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("pictures", type=Path, nargs="+")
-    parser.add_argument("--device", default="CPU")
-    parser.add_argument("--precision", default="f32")
-    parser.add_argument("--threads", type=int)
+    add_engine_arguments(parser)
     parser.add_argument("--parent", type=int, help="process to end with")
     args = parser.parse_args(argv)
     end_with_parent(args.parent)
     try:
-        with Segmenter.load(
-            args.bundle, device=args.device, precision=args.precision, threads=args.threads
-        ) as segmenter:
+        with Segmenter.load(args.bundle, **engine_given(args)) as segmenter:
             for picture in args.pictures:
                 segmenter(read_image(picture))
     except EdgeBlendError as error:

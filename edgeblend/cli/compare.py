@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from textwrap import fill
-from typing import TYPE_CHECKING
 
-from edgeblend.errors import AccuracyError, InputError, OutputError
+from edgeblend.errors import AccuracyError, InputError
 from edgeblend.terminal.engine_options import add_engine_options
-from edgeblend.terminal.output import show
-from edgeblend.terminal.printing import as_text, print_json
+from edgeblend.terminal.output import show, silence_opencv
+from edgeblend.terminal.printing import print_json
+from edgeblend.terminal.report_files import ReportFiles
+from edgeblend.terminal.setup_syntax import SYNTAX, parse_setup
 
-if TYPE_CHECKING:
-    from edgeblend.calibration.evaluation.compare_report import CompareReport
-    from edgeblend.files.staging import Found
+_EPILOG = f"""\
+With --annotations the drop is the loss of box AP or of mask AP, whichever is larger, in AP points.
+Without annotations it is 100 less the agreement with the reference. The exit code is 11 if a
+candidate fails or its drop is larger than --max-drop. The report is printed in any case.
 
-_TEXT_WIDTH = 110
-_EPILOG = """\
-With --annotations the drop is what box AP or mask AP lost, in AP points; without, it is 100 less
-the agreement with the reference. A candidate with a larger drop than --max-drop, or that fails,
-makes the exit code 11; everything is printed all the same.
-
-example:
+{SYNTAX}
+examples:
   edgeblend compare fp32 int8 --images val --annotations val.json --html comparison.html
+  edgeblend compare fp32 int8 int8@device=GPU --images val
 """
 
 
@@ -37,31 +33,37 @@ def add_parser(
         "compare",
         parents=[common],
         help="judge bundles against a reference: accuracy, agreement, noise, speed, memory",
-        description="Measure candidate bundles beside a reference bundle, on the same pictures in one run.",
+        description="Measure candidate bundles beside a reference bundle, on the same images in one run.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("reference", type=Path, help="the bundle that is right, usually float32")
-    parser.add_argument("candidates", type=Path, nargs="+", metavar="candidate", help="bundles to judge")
-    parser.add_argument("--images", required=True, type=Path, metavar="DIR", help="folder of pictures")
-    parser.add_argument("--annotations", type=Path, metavar="FILE", help="COCO file of these pictures")
+    parser.add_argument(
+        "reference", type=parse_setup, help="bundle that the candidates are judged against, usually in fp32"
+    )
+    parser.add_argument(
+        "candidates", type=parse_setup, nargs="+", metavar="candidate", help="bundle to judge, see below"
+    )
+    parser.add_argument("--images", required=True, type=Path, metavar="DIR", help="folder of images")
+    parser.add_argument("--annotations", type=Path, metavar="FILE", help="COCO file of these images")
     parser.add_argument(
         "--max-drop",
         type=float,
         metavar="X",
-        help="how much a candidate may lose (default: 0.5 AP points; without annotations 5)",
+        help="largest drop that is allowed (default: 0.5 AP points; without annotations 5)",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="measure on N pictures, spread evenly")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="measure on N images, spread evenly (default: all)"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print everything as JSON")
     output.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown")
-    output.add_argument("--html", type=Path, metavar="FILE", help="write one page with charts and pictures")
+    output.add_argument("--html", type=Path, metavar="FILE", help="write one page with charts and images")
     output.add_argument(
         "--pictures",
         type=int,
         default=6,
         metavar="N",
-        help="pictures on the page where each candidate disagrees most (default: 6)",
+        help="number of images on the page where each candidate disagrees most (default: 6)",
     )
     output.add_argument("--overwrite", action="store_true", help="replace files that exist")
     add_engine_options(parser)
@@ -70,13 +72,15 @@ def add_parser(
 
 def run(args: argparse.Namespace) -> int:
     """Compare, write and print; the exit code says whether every candidate is OK."""
-    import cv2
-
     from edgeblend.calibration.evaluation.compare import compare
+    from edgeblend.report.compare.document import as_document
+    from edgeblend.report.compare.page import page
+    from edgeblend.report.compare.text import markdown, report_lines
 
-    # What is wrong with a picture is said once, by us; this process is ours, so the level is, too.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    found = _check_output(args)
+    silence_opencv()
+    if args.pictures < 0:
+        raise InputError(f"--pictures must be at least 0, got {args.pictures}")
+    files = ReportFiles({"--markdown": args.markdown, "--html": args.html}, overwrite=args.overwrite)
     report = compare(
         args.reference,
         args.candidates,
@@ -91,61 +95,12 @@ def run(args: argparse.Namespace) -> int:
         progress=sys.stderr.isatty(),
     )
     # Files come first, whoever reads the rest; if they cannot be written, what was measured is not lost.
-    written, failure = _write(report, args, found)
-    _print(report, args, written)
+    failure = files.write({"--markdown": lambda: markdown(report), "--html": lambda: page(report)})
+    if args.json:
+        print_json(as_document(report))
+    else:
+        for line in report_lines(report, files.written):
+            show(line)
     if failure is not None:
         raise failure
     return 0 if report.ok else AccuracyError.exit_code
-
-
-def _check_output(args: argparse.Namespace) -> dict[Path, Found]:
-    """Refuse what cannot be written; returns what is there now of the files to make."""
-    from edgeblend.files.staging import check_file
-
-    if args.pictures < 0:
-        raise InputError(f"--pictures must be at least 0, got {args.pictures}")
-    found = {
-        path: check_file(path, overwrite=args.overwrite)
-        for path in (args.markdown, args.html)
-        if path is not None
-    }
-    if args.markdown is not None and args.html is not None and args.markdown.resolve() == args.html.resolve():
-        raise OutputError(f"{args.html}: named for both --markdown and --html; choose two names")
-    return found
-
-
-def _write(
-    report: CompareReport, args: argparse.Namespace, found: Mapping[Path, Found]
-) -> tuple[list[Path], OutputError | None]:
-    """Write the files that were asked for; returns those that are there, and what went wrong."""
-    from edgeblend.files.staging import write_atomically
-    from edgeblend.report.compare.page import page
-    from edgeblend.report.compare.text import markdown
-
-    written: list[Path] = []
-    for path, render in ((args.markdown, markdown), (args.html, page)):
-        if path is not None:
-            try:
-                write_atomically(path, as_text(render(report)).encode("utf-8"), found=found[path])
-            except OutputError as error:
-                return written, error
-            written.append(path)
-    return written, None
-
-
-def _print(report: CompareReport, args: argparse.Namespace, written: list[Path]) -> None:
-    from edgeblend.report.compare.document import as_document
-    from edgeblend.report.compare.text import explanations, facts, terminal_lines, verdict
-
-    if args.json:
-        print_json(as_document(report))
-        return
-    for line in (*facts(report), "", *terminal_lines(report)):
-        show(as_text(line))
-    show()
-    for line in explanations(report):
-        show(fill(line, _TEXT_WIDTH, subsequent_indent="  "))
-    show()
-    show(as_text(verdict(report)))
-    for path in written:
-        show(f"written: {as_text(path)}")

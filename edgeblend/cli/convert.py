@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from edgeblend.files import paths
-from edgeblend.terminal.notes import Notes
-from edgeblend.terminal.output import show, tell
-from edgeblend.terminal.printing import human_bytes, print_json, print_rows
-
-if TYPE_CHECKING:
-    from edgeblend.bundle import Bundle
+from edgeblend.terminal.notes import Notes, show_step
+from edgeblend.terminal.output import show
+from edgeblend.terminal.printing import print_json, print_rows
+from edgeblend.terminal.values import parse_class_names, parse_size
 
 _FOR_CHECKPOINTS = ("config", "precision", "input_size", "dynamic", "attention", "class_names")
 _FOR_ETHOS_U = (
@@ -49,26 +44,26 @@ def add_parser(
     parser.add_argument(
         "checkpoint",
         type=Path,
-        help=".pth or .safetensors file; weights only, never executed. For ethos-u a tflite bundle in INT8",
+        help=".pth or .safetensors file, of which only weights are read; for ethos-u a tflite bundle in INT8",
     )
-    parser.add_argument("--config", help="a published name such as R_50_3x, or a YAML file")
+    parser.add_argument("--config", help="published name such as R_50_3x, or a YAML file")
     parser.add_argument(
         "--out", "-o", required=True, type=Path, help="folder to make, or a name ending in .zip"
     )
     parser.add_argument(
         "--target",
         default="openvino",
-        help="engine that will run it: openvino (default), onnxruntime, tflite; or ethos-u",
+        help="engine that will run the bundle: openvino (default), onnxruntime, tflite; or ethos-u",
     )
     parser.add_argument(
         "--precision",
         choices=("fp32", "fp16", "int8-dynamic"),
-        help="how weights are stored (default: fp32); int8-dynamic is for tflite",
+        help="precision that weights are stored in (default: fp32); int8-dynamic is for tflite",
     )
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
         "--input-size",
-        type=_size,
+        type=parse_size,
         metavar="HxW",
         help="canvas in pixels, such as 512x736 (default: the config's)",
     )
@@ -76,14 +71,14 @@ def add_parser(
     parser.add_argument(
         "--attention",
         choices=("sparse", "dense"),
-        help="compute attention at the detections (default), or everywhere in the graph",
+        help="compute attention at the detections (sparse, default) or everywhere in the graph (dense)",
     )
     parser.add_argument(
         "--class-names",
         metavar="NAMES",
         help="comma-separated, or a file: one name per line, ID<TAB>NAME per line, or a COCO data set",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is already there")
+    parser.add_argument("--overwrite", action="store_true", help="replace a bundle that exists")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     _add_ethos_u(parser)
     parser.set_defaults(command=run, usage_error=parser.error)
@@ -94,17 +89,22 @@ def _add_ethos_u(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--accelerator",
         metavar="NAME",
-        help="such as ethos-u55-128 or ethos-u85-512 (default: ethos-u65-256)",
+        help="NPU, such as ethos-u55-128 or ethos-u85-512 (default: ethos-u65-256)",
     )
     group.add_argument("--system-config", metavar="NAME", help="clock and memories (default: Vela's own)")
+    group.add_argument("--memory-mode", metavar="NAME", help="use of the memories (default: Vela's own)")
     group.add_argument(
-        "--memory-mode", metavar="NAME", help="what lies in which memory (default: Vela's own)"
+        "--vela-config", type=Path, metavar="FILE", help="Vela's .ini file that describes the system"
     )
-    group.add_argument("--vela-config", type=Path, metavar="FILE", help="Vela's .ini file of the system")
     group.add_argument(
-        "--arena-cache-size", type=int, metavar="BYTES", help="SRAM to count on (default: the memory mode's)"
+        "--arena-cache-size",
+        type=int,
+        metavar="BYTES",
+        help="bytes of SRAM to use (default: the memory mode's)",
     )
-    group.add_argument("--optimise", choices=("Performance", "Size"), help="default: Performance")
+    group.add_argument(
+        "--optimise", choices=("Performance", "Size"), help="what Vela optimises for (default: Performance)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -126,7 +126,7 @@ def _check_usage(args: argparse.Namespace) -> None:
 
 def _compile(args: argparse.Namespace) -> int:
     import edgeblend
-    from edgeblend.report.ethos_u import ethos_u_figures, ethos_u_lines
+    from edgeblend.report.conversion import compiled_document, compiled_lines
 
     options = {
         "accelerator": args.accelerator,
@@ -141,21 +141,19 @@ def _compile(args: argparse.Namespace) -> int:
         args.out,
         **{name: value for name, value in options.items() if value is not None},
         overwrite=args.overwrite,
-        progress=_show_step,
+        progress=show_step,
     )
-    size = sum(file.size for file in bundle.manifest.files)
     if args.json:
-        print_json({"bundle": str(bundle.path), "bytes": size, "ethos_u": ethos_u_figures(report)})
+        print_json(compiled_document(bundle, report))
         return 0
-    print_rows([("bundle", f"{bundle.path} ({human_bytes(size)})")])
-    show()
-    for line in ethos_u_lines(report):
+    for line in compiled_lines(bundle, report):
         show(line)
     return 0
 
 
 def _convert(args: argparse.Namespace) -> int:
     import edgeblend
+    from edgeblend.report.conversion import converted_document, converted_rows
 
     bundle = edgeblend.convert(
         args.checkpoint,
@@ -166,55 +164,13 @@ def _convert(args: argparse.Namespace) -> int:
         input_size=args.input_size,
         dynamic=args.dynamic,
         attention=args.attention or "sparse",
-        class_names=_class_names(args.class_names),
+        class_names=None if args.class_names is None else parse_class_names(args.class_names),
         overwrite=args.overwrite,
-        progress=_show_step,
+        progress=show_step,
     )
-    _print_result(bundle, as_json=args.json)
-    return 0
-
-
-def _show_step(step: str) -> None:
-    if sys.stderr.isatty():
-        tell(f"{step} ...")
-
-
-def _print_result(bundle: Bundle, *, as_json: bool) -> None:
     notes = Notes(bundle.manifest.notes)
-    measured = bundle.manifest.verification
-    size = sum(file.size for file in bundle.manifest.files)
-    worst = max(measured.tensors, key=lambda error: error.max_error)
-    if as_json:
-        report = {"bundle": str(bundle.path), "bytes": size, "verification": measured}
-        print_json({**report, "notes": notes.lines})
-        return
-    print_rows(
-        [
-            ("bundle", f"{bundle.path} ({human_bytes(size)})"),
-            (
-                "verified",
-                f"largest difference from torch {worst.max_error} standard deviations ({worst.tensor}), "
-                f"allowed {measured.tolerance.max_error}",
-            ),
-            ("", f"{measured.matched} of {measured.detections} detections agree"),
-            ("next", f"edgeblend run {bundle.path} PICTURE --out results"),
-        ]
-    )
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    try:
-        return int(height), int(width)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected HxW such as 512x736, got {text!r}") from None
-
-
-def _class_names(text: str | None) -> list[str] | Path | None:
-    if text is None:
-        return None
-    path = Path(text)
-    # One name without a comma could be a class; with a folder or a suffix it was meant as a file.
-    if "," in text or not (paths.is_file(path) or path.suffix or len(path.parts) > 1):
-        return [name.strip() for name in text.split(",")]
-    return path
+    if args.json:
+        print_json(converted_document(bundle, notes.lines))
+    else:
+        print_rows(converted_rows(bundle))
+    return 0

@@ -6,13 +6,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from edgeblend.cli.quantize import add_calibration, show_step
-from edgeblend.terminal.output import show
-from edgeblend.terminal.printing import aligned, as_text, print_json
+from edgeblend.terminal.calibration_options import add_calibration_options
+from edgeblend.terminal.notes import Notes, show_step
+from edgeblend.terminal.output import show, silence_opencv
+from edgeblend.terminal.printing import print_json
+from edgeblend.terminal.report_files import ReportFiles
 
 _EPILOG = """\
-A layer's SQNR is the power of the graph's outputs over that of the noise which this layer alone adds,
-in decibels: the lower, the more it costs. Names are those of the checkpoint, as recipes take them.
+The SQNR of a layer is the power of the graph's outputs over the power of the noise that this layer
+alone adds, in decibels. A low SQNR is a high cost. Layers have the names of the checkpoint, which
+recipes take, too.
 
 example:
   edgeblend sensitivity r50 --calibration pictures/ --html layers.html
@@ -26,24 +29,28 @@ def add_parser(
     parser = commands.add_parser(
         "sensitivity",
         parents=[common],
-        help="show what quantizing each layer alone costs",
-        description="Quantize each layer of a bundle alone, and measure the noise in the outputs.",
+        help="measure what each layer costs when it alone is quantized",
+        description="Quantize one layer of a bundle at a time, and measure the noise in the outputs.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("bundle", type=Path, help="folder or .zip made by `edgeblend convert`, in fp32")
-    add_calibration(parser)
+    add_calibration_options(parser)
     parser.add_argument(
-        "--compare-on", type=int, default=4, metavar="N", help="frames to compare outputs on (default: 4)"
+        "--compare-on",
+        type=int,
+        default=4,
+        metavar="N",
+        help="number of frames to compare outputs on (default: 4)",
     )
-    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of the pictures of --annotations")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of the images of --annotations")
     parser.add_argument(
         "--annotations",
         type=Path,
         metavar="FILE",
-        help="COCO file: measure what AP loses, too, layer by layer",
+        help="COCO file of labelled images, to measure the loss of AP of every layer, too",
     )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with table and chart")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page with a table and a chart")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.set_defaults(command=run)
@@ -51,19 +58,15 @@ def add_parser(
 
 def run(args: argparse.Namespace) -> int:
     """Measure, write and print."""
-    import cv2
-
     from edgeblend.bundle import Bundle
     from edgeblend.calibration.sampling.sample import sample_frames
     from edgeblend.converters.quantize.recipe_files import load_recipe
     from edgeblend.converters.quantize.request import check_source
     from edgeblend.converters.quantize.sensitivity import measure_sensitivity
-    from edgeblend.files.staging import check_file, write_atomically
-    from edgeblend.report.sensitivity import as_record, layer_table, page
-    from edgeblend.terminal.notes import Notes
+    from edgeblend.report.sensitivity import as_document, page, report_lines
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    found = None if args.html is None else check_file(args.html, overwrite=args.overwrite)
+    silence_opencv()
+    files = ReportFiles({"--html": args.html}, overwrite=args.overwrite)
     bundle = Bundle.load(args.bundle)
     load_recipe(args.recipe, bundle.manifest.target)  # what is wrong is said before frames are chosen
     check_source(bundle)
@@ -87,20 +90,12 @@ def run(args: argparse.Namespace) -> int:
         )
         for note in frames.notes:  # not beside an error that has nothing to do with them
             notes.add(note)
-    if args.html is not None:
-        write_atomically(
-            args.html,
-            as_text(page(layers, bundle=as_text(args.bundle.name), recipe=as_text(args.recipe))).encode(
-                "utf-8"
-            ),
-            found=found,
-        )
+    failure = files.write({"--html": lambda: page(layers, bundle=args.bundle.name, recipe=args.recipe)})
     if args.json:
-        report = {"bundle": as_text(args.bundle), "layers": [as_record(layer) for layer in layers]}
-        print_json({**report, "notes": notes.lines})
-        return 0
-    for line in aligned([layer_table(layers).headings, *layer_table(layers).rows]):
-        show(line)
-    if args.html is not None:
-        show(f"\nwritten: {as_text(args.html)}")
+        print_json(as_document(layers, args.bundle, notes.lines))
+    else:
+        for line in report_lines(layers, files.written):
+            show(line)
+    if failure is not None:
+        raise failure
     return 0

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgeblend.files import paths
 from edgeblend.terminal.output import tell
 from edgeblend.terminal.printing import print_json, print_rows
 
 if TYPE_CHECKING:
-    from edgeblend.calibration.evaluation.accuracy import Accuracy
     from edgeblend.training.run import TrainingResult
 
 _EPILOG = """\
@@ -36,25 +34,29 @@ def add_parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--config", required=True, help="a known name such as Lite0_320 or R_50_1x, or a YAML file"
+        "--config", required=True, help="published name such as Lite0_320 or R_50_1x, or a YAML file"
     )
-    parser.add_argument("--dataset", required=True, type=Path, help="annotations to learn from (JSON)")
+    parser.add_argument("--dataset", required=True, type=Path, help="COCO file to learn from")
     parser.add_argument(
-        "--images", type=Path, help="their pictures (default: the folder named like the file)"
+        "--images", type=Path, help="folder of its images (default: the folder named like the file)"
     )
-    parser.add_argument("--validation", type=Path, help="annotations to measure AP on after every epoch")
-    parser.add_argument("--validation-images", type=Path, help="their pictures (default: likewise)")
-    parser.add_argument("--out", "-o", required=True, type=Path, help="folder to make, for the checkpoint")
+    parser.add_argument("--validation", type=Path, help="COCO file to measure AP on after every epoch")
+    parser.add_argument(
+        "--validation-images",
+        type=Path,
+        help="folder of its images (default: the folder named like the file)",
+    )
+    parser.add_argument("--out", "-o", required=True, type=Path, help="folder to make for the checkpoint")
     parser.add_argument(
         "--weights",
         default="imagenet",
         metavar="FILE",
-        help="a checkpoint to fine-tune, `imagenet` for the backbone's alone (default), or `none`",
+        help="checkpoint to fine-tune, `imagenet` for the backbone alone (default), or `none`",
     )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the run in --out; --weights is not read again",
+        help="continue the run in --out; --weights is not read again",
     )
     _add_options(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -63,50 +65,61 @@ def add_parser(
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how to train")
-    group.add_argument("--epochs", type=int, default=12, help="passes over the data (default: 12)")
-    group.add_argument("--batch-size", type=int, default=16, help="pictures a step (default: 16)")
+    group.add_argument("--epochs", type=int, default=12, help="number of passes over the data (default: 12)")
+    group.add_argument("--batch-size", type=int, default=16, help="images per step (default: 16)")
     group.add_argument(
         "--learning-rate",
         type=float,
-        help="at 16 pictures a step (default: 1e-3 for adamw, 0.01 for sgd)",
+        help="learning rate for 16 images per step (default: 1e-3 for adamw, 0.01 for sgd)",
     )
-    group.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw", help="default: adamw")
+    group.add_argument(
+        "--optimizer", choices=("adamw", "sgd"), default="adamw", help="optimizer (default: adamw)"
+    )
     group.add_argument(
         "--precision",
         choices=("auto", "float32", "bfloat16", "float16"),
         default="auto",
-        help="of the convolutions (default: bfloat16 where the hardware has it)",
+        help="precision of the convolutions (default: bfloat16 where the hardware has it)",
     )
-    group.add_argument("--device", default="auto", help="cpu, cuda or cuda:N (default: CUDA if there is one)")
-    group.add_argument("--workers", type=int, default=1, help="processes that prepare pictures (default: 1)")
-    group.add_argument("--seed", type=int, default=0, help="of order and changes (default: 0)")
+    group.add_argument("--device", default="auto", help="cpu, cuda or cuda:N (default: cuda if there is one)")
+    group.add_argument(
+        "--workers", type=int, default=1, help="number of processes that prepare images (default: 1)"
+    )
+    group.add_argument(
+        "--seed", type=int, default=0, help="seed of the order and the augmentation of images (default: 0)"
+    )
     group.add_argument(
         "--scales",
         type=float,
         nargs=2,
         default=(0.75, 1.15),
         metavar=("LOW", "HIGH"),
-        help="range of sizes that batches are drawn at, over the config's (default: 0.75 1.15)",
+        help="range of image sizes, relative to the config's (default: 0.75 1.15)",
     )
-    group.add_argument("--no-flip", action="store_true", help="do not mirror pictures, for text and the like")
+    group.add_argument("--no-flip", action="store_true", help="do not mirror images; for text and the like")
     group.add_argument(
         "--evaluate-every",
         type=int,
         metavar="N",
-        help="epochs between evaluations on --validation (default: 1)",
+        help="number of epochs between evaluations on --validation (default: 1)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, saying every epoch how it goes, and print what came out."""
+    from edgeblend.report.training import training_document, training_rows
+
     _check_usage(args)
     try:
         result = _train(args)
     except KeyboardInterrupt:
         if paths.is_file(args.out / "last.pt"):
-            _say(f"{args.out} holds the last whole epoch; the same command with --resume goes on after it")
+            tell(f"{args.out} holds the last whole epoch; the same command with --resume goes on after it")
         raise
-    _print_result(result, args)
+    if args.json:
+        print_json(training_document(result))
+    else:
+        print_rows(training_rows(result, args.out))
     return 0
 
 
@@ -148,43 +161,6 @@ def _train(args: argparse.Namespace) -> TrainingResult:
         weights=None if args.weights == "none" else args.weights,
         resume=args.resume,
         options=options,
-        report=_say,
+        report=tell,
         progress=sys.stderr.isatty(),
     )
-
-
-def _say(line: str) -> None:
-    tell(line)
-
-
-def _print_result(result: TrainingResult, args: argparse.Namespace) -> None:
-    if args.json:
-        print_json(
-            {
-                "model": str(result.model),
-                "config": str(result.config),
-                "class_names": str(result.class_names),
-                "epoch": result.epoch,
-                "accuracy": None if result.accuracy is None else _numbers(result.accuracy),
-                "log": list(result.log),
-                "notes": list(result.notes),
-            }
-        )
-        return
-    rows = [("checkpoint", f"{result.model} (epoch {result.epoch})")]
-    if result.accuracy is not None:
-        box, mask = result.accuracy.box, result.accuracy.mask
-        rows.append(("accuracy", f"box AP {box.ap:.1f}, mask AP {mask.ap:.1f}"))
-    convert = ["edgeblend", "convert", result.model, "--config", result.config]
-    convert += ["--class-names", result.class_names, "--out", args.out / "bundle"]
-    rows.append(("next", shlex.join(map(str, convert))))
-    print_rows(rows)
-
-
-def _numbers(accuracy: Accuracy) -> dict[str, Any]:
-    return {
-        kind: {
-            name: getattr(part, name) for name in ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
-        }
-        for kind, part in (("box", accuracy.box), ("mask", accuracy.mask))
-    }

@@ -22,9 +22,9 @@ class DemoData:
     folder: Path
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...] | None
-    """None where the list of classes has none."""
+    """Category ids of the classes; None where the list of classes has none."""
     shipped: bool
-    """Whether they are edgeblend's own, of which more is known than of others."""
+    """Whether the data are edgeblend's own, of which more is known than of others."""
 
     @property
     def checkpoint(self) -> Path:
@@ -40,6 +40,11 @@ class DemoData:
     def validation(self) -> Path:
         """COCO labels of the pictures in ``val``, which the model was not trained on."""
         return self.folder / "val.json"
+
+    @property
+    def validation_pictures(self) -> Path:
+        """Folder of these pictures."""
+        return self.validation.with_suffix("")
 
     @property
     def calibration(self) -> Path:

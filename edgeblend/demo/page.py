@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
 from edgeblend.demo.pictures import SHOWN_SCORE, Overlay
-from edgeblend.demo.report import HEADINGS, DemoReport, explanations, rows
+from edgeblend.demo.report import COMPARISON, COMPARISON_PAGE, DemoReport, explanations
+from edgeblend.demo.text import main_tables, next_commands
 from edgeblend.draw.video import Video
 from edgeblend.report.html import document, listed, table
-from edgeblend.report.tables import Table
 
 _INTRODUCTION = """\
-A BlendMask checkpoint was converted into a bundle and quantized to INT8, compared with torch, and run on
-pictures and a video."""
+A BlendMask checkpoint was converted into a bundle and quantized to INT8. Both bundles were compared with
+torch. The INT8 bundle then ran on pictures and a video."""
 _SHIPPED = """
-The network is a small one, trained on drawn objects over photographs; here it sees such objects on
+The network is small. It was trained on drawn objects over photographs; here it sees such objects over
 photographs that training did not have."""
 
 
-def page(report: DemoReport, folder: Path, commands: Iterable[tuple[str, str]]) -> str:
+def page(report: DemoReport, folder: Path, out: Path) -> str:
     """Return the page as HTML.
 
     Args:
         report: what was made and measured.
         folder: what its links are relative to.
-        commands: what to try next and the command for it.
+        out: where the folder will lie, for the commands on the page.
     """
-    name = escape(f"{report.measured[-1].candidate.name} {report.measured[-1].candidate.precision}")
+    commands = next_commands(report, out)
     content = f"""\
 <h1>edgeblend demo</h1>
 <p>{_INTRODUCTION}{_SHIPPED if report.shipped else ""}</p>
 <h2>What the conversion keeps, and what it gains</h2>
-{_table(report)}
+{_comparison(report)}
 <h2>Video</h2>
 {_video(report.video, folder)}
 <h2>Pictures</h2>
-<p>Drawn by {name}: everything with a score of at least {SHOWN_SCORE:g}. The pictures are spread evenly over
-the validation set and were not chosen by their result.</p>
+<p>The INT8 bundle found these objects. Everything that scores at least {SHOWN_SCORE:g} is drawn. The
+pictures are spread evenly over the validation set and were not chosen by their result.</p>
 <div class="pictures">
 {"".join(_figure(overlay, folder) for overlay in report.overlays)}</div>
 <h2>Next</h2>
@@ -47,10 +46,12 @@ the validation set and were not chosen by their result.</p>
     return document("edgeblend demo", content)
 
 
-def _table(report: DemoReport) -> str:
+def _comparison(report: DemoReport) -> str:
     return (
-        f"{table(Table(HEADINGS, tuple(rows(report.measured))))}{listed('notes', explanations(report))}"
-        '<p>All figures, also by class and by object size: <a href="comparison.json">comparison.json</a></p>'
+        f"{''.join(map(table, main_tables(report)))}{listed('notes', explanations(report))}"
+        f'<p><a href="{COMPARISON_PAGE}">The comparison</a> says what every figure means, and shows the '
+        "charts, the classes, the noise, and the pictures where INT8 disagrees most. All of its figures: "
+        f'<a href="{COMPARISON}">{COMPARISON}</a></p>'
     )
 
 

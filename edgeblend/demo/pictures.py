@@ -35,11 +35,11 @@ class Overlay:
 
     file: Path
     source: str
-    """The picture's own name."""
+    """Name of the picture that was segmented."""
     size: tuple[int, int]
     """(width, height) in pixels."""
     found: tuple[tuple[str, float], ...]
-    """Class name and score of what is drawn, by falling score."""
+    """Class name and score of what is drawn, sorted by descending score."""
 
 
 def choose_pictures(dataset: CocoDataset, count: int) -> list[CocoImage]:

@@ -46,11 +46,11 @@ def draw(
             f"expected the frame of these instances, (h, w) {instances.frame_size}, got {canvas.shape[:2]}; "
             "pass the frame as the segmenter saw it"
         )
-    falling = range(len(instances))
-    chosen = [instance_colour(i) for i in (falling if colours is None else colours)]
-    for i in reversed(falling):
+    descending = range(len(instances))
+    chosen = [instance_colour(i) for i in (descending if colours is None else colours)]
+    for i in reversed(descending):
         _draw_mask(canvas, instances.mask_probs[i], instances.mask_boxes[i], chosen[i])
-    for i in reversed(falling):
+    for i in reversed(descending):
         _draw_box(canvas, instances.boxes[i], chosen[i])
     for label, colour in zip(_labels(canvas, instances), chosen, strict=True):
         _draw_label(canvas, label, colour)

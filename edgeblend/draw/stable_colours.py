@@ -35,7 +35,7 @@ class StableColours:
         self._frame = 0
 
     def __call__(self, instances: Instances) -> list[int]:
-        """Return the index of each instance's colour; call it once a frame, in order."""
+        """Return the index of each instance's colour; call it once per frame, in order."""
         self._frame += 1
         self._seen = [seen for seen in self._seen if self._frame - seen.frame <= _MEMORY]
         known = self._match(instances)

@@ -32,7 +32,7 @@ class Codec:
     fourcc: str
     suffix: str
     in_browsers: bool
-    """Whether browsers play it."""
+    """Whether browsers play the codec."""
     written_as: str | None = None
     """Suffix that OpenCV is given; None: the codec's own."""
 
@@ -61,7 +61,7 @@ class Video:
     codec: Codec
     frames: int
     rate: float
-    """Frames a second."""
+    """Frames per second."""
 
 
 class VideoFile:
@@ -106,7 +106,7 @@ def write_video(
         stem: where to, without the suffix, which is the codec's.
         frames: (height, width, 3) uint8 BGR.
         size: (width, height) of them all.
-        rate: frames a second.
+        rate: frames per second.
         codecs: what to try.
 
     Raises:

@@ -15,7 +15,7 @@ from typing import Literal
 from edgeblend.report.chart_scale import Scale, fit_scale
 
 SERIES = 7
-"""Colours that there are; after the last one the candidates' begin again."""
+"""Number of colours; after the last one the candidates' begin again."""
 
 _WIDTH = 760
 _ROW, _BAR, _GAP = 22, 14, 12  # heights in pixels: a row, the bar in it, between groups of rows
@@ -33,9 +33,9 @@ class Mark:
     series: int
     value: float
     text: str = ""
-    """What stands beside it."""
+    """Text beside the mark."""
     title: str = ""
-    """What shows when it is pointed at."""
+    """Text that shows when the mark is pointed at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def series_class(series: int) -> str:
 
 
 def bars(rows: Sequence[Row], *, axis: str) -> str:
-    """Return bars from zero to the right: a group a row, a bar a mark; nan has none."""
+    """Return bars from zero to the right: a group per row, a bar per mark; nan has no bar."""
     values = [mark.value for row in rows for mark in row.marks if math.isfinite(mark.value)]
     left = _label_width(rows)
     scale = fit_scale(0, max(values, default=0), left=left, right=_WIDTH - _text_width(rows))
@@ -101,7 +101,7 @@ def bars(rows: Sequence[Row], *, axis: str) -> str:
 
 
 def changes(rows: Sequence[Row], *, axis: str) -> str:
-    """Return bars from zero to the left and to the right, a mark a row; a row without one is a remark."""
+    """Return bars from zero to both sides, one mark per row; a row without a mark is a remark."""
     values = [mark.value for row in rows for mark in row.marks]
     left, texts = _label_width(rows), _text_width(rows)
     scale = fit_scale(
@@ -123,7 +123,7 @@ def changes(rows: Sequence[Row], *, axis: str) -> str:
 
 
 def dots(rows: Sequence[Row], *, axis: str, beyond: str) -> str:
-    """Return a line a row and on it a dot a mark; infinite ones in a column of their own, called ``beyond``.
+    """Return a line per row with a dot per mark; infinite ones are in a column of their own, ``beyond``.
 
     What is infinitely negative has no dot.
     """
@@ -151,7 +151,7 @@ def dots(rows: Sequence[Row], *, axis: str, beyond: str) -> str:
 
 
 def times(rows: Sequence[TimeBar], *, axis: str) -> str:
-    """Return a bar a time: the whole, the part within it, and a whisker to where nine of ten are."""
+    """Return a bar per time: the whole, the part within it, and a whisker to the 90th percentile."""
     labels = [Row(row.label, (Mark(row.series, row.whole, row.text),)) for row in rows]
     left = _label_width(labels)
     highest = max((max(row.whole, row.p90) for row in rows), default=0)
@@ -173,7 +173,7 @@ def times(rows: Sequence[TimeBar], *, axis: str) -> str:
 
 
 def stacked(rows: Sequence[StackedBar], *, axis: str) -> str:
-    """Return a bar a row, of its parts one after the other from zero on."""
+    """Return a bar per row, which stacks the row's parts from zero on."""
     labels = [Row(row.label, (Mark(0, 0, row.text),)) for row in rows]
     left = _label_width(labels)
     wholes = [sum(part.value for part in row.parts) for row in rows]
@@ -205,8 +205,9 @@ def _chart(parts: Iterable[str], scale: Scale, bottom: float, axis: str) -> str:
     lines.append(_text(axis, (scale.left + scale.right) / 2, bottom + 36, "middle", "soft"))
     height = round(bottom + _BOTTOM)
     return (
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" role="img" '
-        f'aria-label="{escape(axis)}">{"".join(lines)}{"".join(parts)}</svg>\n'
+        f'<div class="scroll"><svg class="chart" viewBox="0 0 {_WIDTH} {height}" '
+        f'width="{_WIDTH}" height="{height}" role="img" '
+        f'aria-label="{escape(axis)}">{"".join(lines)}{"".join(parts)}</svg></div>\n'
     )
 
 

@@ -15,7 +15,7 @@ _HEAD = ("", "operators", "on the NPU", "MACs", "on the NPU", "estimated", "SRAM
 
 
 def ethos_u_lines(report: EthosUReport) -> list[str]:
-    """Return the report as lines: a row a graph, then every operator on the CPU with its reason."""
+    """Return the report as lines: one row per graph, then every operator on the CPU with its reason."""
     whole = sum(graph.seconds for graph in report.graphs)
     lines = [
         f"{report.accelerator} at {report.clock_hz / 1e6:.0f} MHz, {report.system_config}, "

@@ -6,11 +6,12 @@ import re
 from collections.abc import Collection, Iterable
 from html import escape
 
+from edgeblend import __version__
 from edgeblend.report.tables import GroupedTable, Table
 
 _FIGURE = re.compile(r"[-+\d.() ]+")
 _STATUSES = ("OK", "DROP", "FAILED")
-"""Cells that have a colour."""
+"""Texts of cells that have a colour."""
 
 _STYLE = """\
 :root { color-scheme: light dark; --line: #8884; --soft: #6b7280; --accent: #2f7ed8; --back: #fff;
@@ -22,7 +23,7 @@ _STYLE = """\
     --c0: #9ca3af; --c1: #60a5fa; --c2: #fbbf24; --c3: #34d399; --c4: #c084fc; --c5: #f472b6; --c6: #a3e635; }
 }
 * { box-sizing: border-box; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 2rem 1.25rem 4rem;
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 0 auto; padding: 2rem 1.25rem 4rem;
   background: var(--back); }
 h1 { font-size: 1.9rem; margin: 0; }
 h2 { font-size: 1.25rem; margin: 2.5rem 0 .75rem; }
@@ -30,7 +31,7 @@ h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 p { max-width: 48rem; margin: .5rem 0; }
 a { color: var(--accent); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .45rem .9rem; text-align: right; white-space: nowrap; }
+th, td { padding: .45rem .75rem; text-align: right; white-space: nowrap; }
 th, td { border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; padding-left: 0; font-weight: 600; }
 th { color: var(--soft); font-weight: 500; }
@@ -49,7 +50,18 @@ figcaption { color: var(--soft); font-size: .8rem; margin-top: .3rem; }
 pre { background: #8882; border-radius: 6px; padding: .8rem 1rem; overflow-x: auto; }
 """
 
-CHART_STYLE = """\
+_NARROW = """\
+@media (max-width: 40rem) {
+  body { padding: 1.25rem 1rem 3rem; }
+  table { font-size: .85rem; }
+  th, td { padding: .35rem .5rem; }
+  .apart { padding-left: 1.25rem; }
+  .chart { max-width: none; width: 36rem; }
+}
+"""
+"""Rules for phones. A chart keeps a size that can be read, and scrolls."""
+
+_CHART_STYLE = """\
 .chart { max-width: 100%; height: auto; display: block; }
 .chart text { font: 12px system-ui, sans-serif; fill: currentColor; dominant-baseline: central;
   font-variant-numeric: tabular-nums; }
@@ -67,16 +79,16 @@ CHART_STYLE = """\
 .legend { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; font-size: .85rem; max-width: none; }
 .legend i { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .45em; }
 """
-"""Of the charts in :mod:`edgeblend.report.charts`."""
+"""Rules for the charts of :mod:`edgeblend.report.charts`."""
 
 
-def document(title: str, content: str, *, style: str = "") -> str:
+def document(name: str, content: str, *, style: str = "") -> str:
     """Return a whole page of HTML.
 
     Args:
-        title: as text.
+        name: of the page, as text.
         content: HTML of the body.
-        style: CSS after what all pages share.
+        style: CSS beside what all pages share.
     """
     return f"""\
 <!DOCTYPE html>
@@ -84,14 +96,30 @@ def document(title: str, content: str, *, style: str = "") -> str:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
+<title>{escape(name)}</title>
 <style>
-{_STYLE}{style}</style>
+{_STYLE}{_CHART_STYLE}{style}{_NARROW}</style>
 </head>
 <body>
 {content}</body>
 </html>
 """
+
+
+def title(heading: str, facts: Iterable[str] = (), *, lead: str = "") -> str:
+    """Return the heading of a page, and what was measured on what.
+
+    Args:
+        heading: as text.
+        facts: lines of text; the version of edgeblend follows them.
+        lead: HTML between the two.
+    """
+    return f"<h1>{escape(heading)}</h1>\n{lead}{listed('facts', [*facts, f'edgeblend {__version__}'])}"
+
+
+def meanings(lines: Iterable[str]) -> str:
+    """Return the section that says what a page's figures mean."""
+    return section("What the figures mean", listed("notes", lines))
 
 
 def section(heading: str, *content: str) -> str:

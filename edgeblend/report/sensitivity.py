@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeblend.report.charts import Mark, Row, bars
-from edgeblend.report.html import CHART_STYLE, document, section, table
+from edgeblend.report.html import document, section, table, title
 from edgeblend.report.tables import Table
+from edgeblend.terminal.printing import aligned, as_text
 
 if TYPE_CHECKING:
     from edgeblend.converters.quantize.probe import LayerSensitivity
+
+
+def as_document(layers: Sequence[LayerSensitivity], bundle: Path, notes: Sequence[str]) -> dict[str, Any]:
+    """Return all layers as JSON can hold them, with the bundle's path and what was noted."""
+    return {"bundle": as_text(bundle), "layers": [as_record(layer) for layer in layers], "notes": list(notes)}
+
+
+def report_lines(layers: Sequence[LayerSensitivity], written: Iterable[Path] = ()) -> list[str]:
+    """Return the table for a terminal, with the files that it was also written to."""
+    shown = layer_table(layers)
+    return [*aligned([shown.headings, *shown.rows]), *(f"\nwritten: {as_text(path)}" for path in written)]
 
 
 def as_record(layer: LayerSensitivity) -> dict[str, Any]:
@@ -62,14 +75,14 @@ def page(layers: Sequence[LayerSensitivity], *, bundle: str, recipe: str) -> str
         ],
         axis="SQNR of all outputs with this layer alone in INT8, dB (left is worse)",
     )
+    name = f"Sensitivity of {as_text(bundle)}"
     introduction = (
-        f"<h1>Sensitivity of {escape(bundle)}</h1>\n"
-        f"<p>Each layer was quantized alone, with all others in float, by the recipe {escape(recipe)}. "
-        "The bars show the noise that it adds to the graph's outputs, the worst first: 10 dB less is ten "
-        "times the noise. Bias correction is not part of it.</p>\n"
+        "<p>Each layer was quantized alone, with all others in float, by the recipe "
+        f"{escape(as_text(recipe))}. The bars show the noise that the layer adds to the graph's outputs, the "
+        "worst first. 10 dB less is ten times the noise. Bias correction is not part of it.</p>\n"
     )
-    content = introduction + section("Layer by layer", chart) + section("Figures", table(layer_table(layers)))
-    return document(f"Sensitivity of {bundle}", content, style=CHART_STYLE)
+    figures = section("Figures", table(layer_table(layers)))
+    return document(name, title(name, lead=introduction) + section("Layer by layer", chart) + figures)
 
 
 def _short(name: str) -> str:

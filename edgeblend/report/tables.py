@@ -25,12 +25,12 @@ class GroupedTable:
 
     groups: tuple[str, ...]
     headings: tuple[str, ...]
-    """Of every column; the first one says what a row is about and belongs to no group."""
+    """Heading of every column. The first column says what a row is about and belongs to no group."""
     rows: tuple[tuple[str, ...], ...]
 
     @property
     def span(self) -> int:
-        """Columns of a group."""
+        """Number of columns in a group."""
         return (len(self.headings) - 1) // len(self.groups)
 
 

@@ -26,7 +26,7 @@ from edgeblend.terminal.printing import as_text
 INSTANCES_FILE = "instances.json"
 OVERLAYS = "overlays"
 _PART = ".run.part"
-"""Of the one file that is being written. One name for all, so that what a kill leaves is known."""
+"""Name of the one file that is being written. All have this name, so that what a kill leaves is known."""
 _LONGEST_NAME = 255  # bytes, on the file systems of today
 
 

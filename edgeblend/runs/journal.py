@@ -32,7 +32,7 @@ class Header(msgspec.Struct, frozen=True, tag_field="line", tag="run"):
     """Those that results depend on."""
     pictures: int
     pictures_sha256: str
-    """Of their names, in order."""
+    """SHA-256 of the pictures' names, in order."""
 
 
 class Picture(msgspec.Struct, frozen=True, tag_field="line", tag="picture"):

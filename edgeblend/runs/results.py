@@ -48,12 +48,12 @@ class RunResults:
         self.images = 0
         self.failures = 0
         self.end: End | None = None
-        """Where the run was complete before."""
+        """Last line of a run that was complete before; None otherwise."""
         self._stop = 0  # of the journal then
 
     @property
     def done(self) -> int:
-        """How many pictures need no more work."""
+        """Number of pictures that need no more work."""
         return self.images + self.failures
 
     def resume(self, paths: Sequence[Path]) -> None:
@@ -90,6 +90,12 @@ class RunResults:
             position = end
         if self.end is None:
             self._journal = run_folder.go_on(self._out, position, overlays=self._overlays)
+
+    def position(self, total: int) -> str:
+        """Return in a sentence how far a resumed run of ``total`` pictures has come; empty before any."""
+        if self.end is not None:
+            return f"{as_text(self._out)}: this run is complete, all {total} pictures are done"
+        return f"going on after {self.done} of {total} pictures" if self.done else ""
 
     def add_picture(
         self,

@@ -11,13 +11,15 @@ def add_engine_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     group.add_argument(
         "--device",
         default="CPU",
-        help="such as CPU, GPU, NPU, AUTO:GPU,CPU, CUDA, or the path of a TFLite delegate (default: CPU)",
+        help="CPU, GPU, NPU, AUTO:GPU,CPU, CUDA, ..., or the path of a TFLite delegate (default: CPU)",
     )
     group.add_argument(
         "--precision",
         choices=("f32", "bf16", "f16", "engine"),
         default="f32",
-        help="what graphs are computed in; 'engine' leaves it to the engine (default: f32)",
+        help="precision that graphs are computed in; 'engine' leaves it to the engine (default: f32)",
     )
-    group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one per core)")
+    group.add_argument(
+        "--threads", type=int, metavar="N", help="number of CPU threads (default: one per core)"
+    )
     return group

@@ -9,7 +9,7 @@ UNEXPECTED = 1
 FINDING = 12
 """``inspect --lint`` found something."""
 READER_GONE = 141
-"""As a shell has it for a process that SIGPIPE has ended."""
+"""Exit code that a shell reports for a process that SIGPIPE has ended."""
 
 EXIT_CODES: Mapping[int, str] = MappingProxyType(
     {

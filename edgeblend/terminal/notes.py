@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 from edgeblend.terminal.output import tell
@@ -20,3 +21,9 @@ class Notes:
         """Say a note."""
         self.lines.append(as_text(note))
         tell(f"edgeblend: note: {as_text(note)}")
+
+
+def show_step(step: str) -> None:
+    """Say on a terminal what a command does now."""
+    if sys.stderr.isatty():
+        tell(f"{step} ...")

@@ -80,6 +80,13 @@ def give_up_on_broken_streams() -> None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def silence_opencv() -> None:
+    """Keep OpenCV from printing in this process, which is a command's: we say once what is wrong."""
+    import cv2
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
 def open_closed_streams() -> None:
     """Open the standard streams that whoever started this process had closed, onto nothing.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -44,10 +45,20 @@ def _encodable(value: Any) -> Any:  # noqa: ANN401
 
 def print_rows(rows: Iterable[tuple[str, str]], *, indent: int = 0) -> None:
     """Write ``label  value`` lines with the values aligned."""
+    for line in aligned_pairs(rows, indent=indent):
+        show(line)
+
+
+def aligned_pairs(rows: Iterable[tuple[str, str]], *, indent: int = 0) -> list[str]:
+    """Return ``label  value`` lines with the values aligned."""
     listed = list(rows)
     width = max((len(label) for label, _ in listed), default=0)
-    for label, value in listed:
-        show(f"{' ' * indent}{label:<{width}}  {value}".rstrip())
+    return [f"{' ' * indent}{label:<{width}}  {value}".rstrip() for label, value in listed]
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return a text as lines of at most so many letters; all but the first are indented."""
+    return textwrap.wrap(as_text(text), width, subsequent_indent="  ")
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

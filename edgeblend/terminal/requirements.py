@@ -21,13 +21,13 @@ class RequiredPackage:
 
     name: str
     needs: str
-    """Its versions, such as ``>=3.4,<3.5``; empty: any."""
+    """Versions that are needed, such as ``>=3.4,<3.5``; empty where any will do."""
     extras: tuple[str, ...]
-    """That need it; none: edgeblend itself does."""
+    """Extras that need the package; empty where edgeblend itself does."""
     installed: str | None
-    """Version; None where it is not there."""
+    """Installed version; None where the package is missing."""
     satisfied: bool | None
-    """Whether the version is one of those; None where that cannot be said."""
+    """Whether the installed version is one of those needed; None where that is unknown."""
 
 
 def required_packages() -> list[RequiredPackage]:

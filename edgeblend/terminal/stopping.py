@@ -24,7 +24,7 @@ class Stopped(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """As a shell has it for a process that the signal has ended."""
+        """Exit code that a shell reports for a process that the signal has ended."""
         return 128 + self.number
 
     def __str__(self) -> str:

@@ -19,6 +19,7 @@ from edgeblend.calibration.bench.report import (
 )
 from edgeblend.calibration.measuring.fresh_start import FreshStart
 from edgeblend.calibration.measuring.machine import Machine
+from edgeblend.calibration.measuring.setups import RunOptions
 from edgeblend.report.bench.document import as_document
 from edgeblend.report.bench.page import page
 from edgeblend.report.bench.text import explanations, facts, terminal_lines
@@ -39,6 +40,7 @@ def made_up(name="r50", precision="f32", **changes):
         frame_sizes=((720, 1280),),
         detections=9.5,
         weights={"detector": "fp32", "basis": "fp32"},
+        options=RunOptions(),
         sessions={"detector": session, "basis": dataclasses.replace(session, precision="f32")},
         start=FreshStart(0.5, 0.75, 190_600_000),
         latency=Latency(150, times, Times(28.25, 30, 40), Times(25.5, 26, 27), 1.108, Times(3, 4, 5)),
@@ -138,6 +140,22 @@ def test_other_facts():
     ]
 
 
+def test_the_engine_of_each_where_they_differ():
+    gpu = SessionInfo("engine 1.2", "GPU", "A card", "f16", None)
+    sessions = dict.fromkeys(("detector", "basis"), gpu)
+    options = RunOptions(device="GPU", properties={"HINT": "LATENCY"})
+    other = made_up("r50@device=GPU", sessions=sessions, options=options)
+    assert facts(report(made_up(), other))[-2:] == [
+        "engine of r50: engine 1.2 on CPU, 4 threads",
+        "engine of r50@device=GPU: engine 1.2 on GPU, HINT=LATENCY",
+    ]
+    document = as_document(report(made_up(), other))["bundles"][1]
+    assert document["options"] == {
+        "backend": None, "device": "GPU", "precision": "f32", "threads": None,
+        "properties": {"HINT": "LATENCY"},
+    }  # fmt: skip
+
+
 def test_explanations_name_what_the_tables_show():
     text = " ".join(explanations(report()))
     for word in ("p99", "graphs alone", "whole / graphs", "rle", "streaming", "found", "load s", "first s"):
@@ -195,6 +213,15 @@ def test_json_says_what_the_report_says():
     assert first["latency_ms"]["stages"]["blend"] == {"median": 6, "p90": 60.0, "p99": 600.0}
     assert first["streaming"]["of_graphs"] == 0.9424
     assert document["machine"]["features"]["VNNI"] is False
+
+
+@pytest.mark.usefixtures("quick")
+def test_one_bundle_with_other_options(argv, small_bundle, cli_json):
+    one = f"{small_bundle.path}@threads=1,name=alone"
+    document = cli_json([*argv[:2], one, *argv[2:], "--threads", "2"])
+    assert [item["name"] for item in document["bundles"]] == ["small", "alone"]
+    assert [item["options"]["threads"] for item in document["bundles"]] == [2, 1]
+    assert [item["sessions"]["detector"]["threads"] for item in document["bundles"]] == [2, 1]
 
 
 # The page

@@ -138,6 +138,25 @@ def test_json_of_one_that_dropped_and_one_that_failed(bundles, labels, cli):
     assert "accuracy" not in broken
 
 
+@pytest.mark.usefixtures("quick")
+def test_one_bundle_with_other_options(bundles, labels, cli_json, cli):
+    one = f"{bundles / 'float'}@threads=1,property.PERFORMANCE_HINT=LATENCY"
+    argv = ["compare", bundles / "float", one, *labels[:2], "--limit", "1", "--threads", "2"]
+    report = cli_json(argv)
+    (candidate,) = report["candidates"]
+    assert candidate["name"] == "float@threads=1,property.PERFORMANCE_HINT=LATENCY"
+    assert candidate["path"] == report["reference"]["path"] == str(bundles / "float")
+    assert report["reference"]["options"] == {
+        "backend": None, "device": "CPU", "precision": "f32", "threads": 2, "properties": {},
+    }  # fmt: skip
+    assert candidate["options"]["threads"] == candidate["sessions"]["detector"]["threads"] == 1
+    assert candidate["options"]["properties"] == {"PERFORMANCE_HINT": "LATENCY"}
+    stdout = cli(argv)[1]
+    assert re.search(r"^engine of float: openvino \S+ on CPU, 2 threads$", stdout, re.MULTILINE)
+    line = r"^engine of float@threads=1,\S+: openvino \S+ on CPU, 1 thread, PERFORMANCE_HINT=LATENCY$"
+    assert re.search(line, stdout, re.MULTILINE)
+
+
 # What it writes
 
 
@@ -208,7 +227,7 @@ def test_the_page_has_tables_charts_and_pictures(made):
     assert text.count('<svg class="chart"') == 4  # AP, classes of noisy, noise, times
     for axis in ("average precision, 0 to 100", "change of mask AP, in points", "SQNR, dB"):
         assert axis in text
-    assert "milliseconds a frame" in text
+    assert "milliseconds per frame" in text
     assert "No class has changed." in text  # of the copy
     for cell in ("OK", "DROP", "FAILED", "exact", "boundary AP"):
         assert cell in page.cells
@@ -250,10 +269,13 @@ def test_files_are_replaced_when_asked(bundles, labels, cli, refused):
         (["--limit", "0"], 3, "limit must be at least 1"),
         (["--annotations", "nowhere.json"], 3, "nowhere.json"),
         (["--threads", "0"], 3, "threads must be at least 1"),
+        (["nowhere@threads=many"], 2, "nowhere@threads=many: threads is 'many'"),
+        (["nowhere@speed=2"], 2, "unknown option 'speed'"),
+        (["nowhere@threads=0"], 3, "threads must be at least 1"),
     ],
 )
 def test_wrong_options(more, code, words, bundles, labels, refused):
-    refused(["compare", bundles / "float", bundles / "copy", *labels, *more], code, words)
+    refused(["compare", bundles / "float", bundles / "copy", *more, *labels], code, words)
 
 
 def test_a_reference_that_fails(bundles, labels, refused):

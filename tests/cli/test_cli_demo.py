@@ -15,8 +15,8 @@ from tiny_model import CLASS_NAMES
 
 from edgeblend import Bundle, Segmenter
 from edgeblend.cli import main
-from edgeblend.demo import candidates as demo_candidates
 from edgeblend.demo import data as demo_data
+from edgeblend.demo import models as demo_models
 from edgeblend.demo import pictures as demo_pictures
 
 PICTURES, FRAMES = 5, 8
@@ -69,7 +69,12 @@ def made(data, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def report(made) -> dict:
+def listing(made) -> dict:
+    return json.loads((made / "demo.json").read_text())
+
+
+@pytest.fixture
+def comparison(made) -> dict:
     return json.loads((made / "comparison.json").read_text())
 
 
@@ -81,62 +86,65 @@ def args(data):
 # What it makes
 
 
-def test_what_is_in_the_folder(made, report):
+def test_what_is_in_the_folder(made, listing):
     assert sorted(path.name for path in made.iterdir()) == [
         "bundle",
         "bundle-int8",
+        "comparison.html",
         "comparison.json",
+        "demo.json",
         "index.html",
         "pictures",
         "video.webm",
     ]
     found = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
-    assert set(report["files"]) == found
+    assert set(listing["files"]) == found
     assert [path.name for path in made.parent.iterdir()] == ["out"]
 
 
-def test_the_bundle_is_whole_and_verified(made, report):
+def test_the_bundle_is_whole_and_verified(made, listing):
     bundle = Bundle.load(made / "bundle")
     assert bundle.manifest.things == CLASS_NAMES
-    assert report["verification"] == json.loads(msgspec.json.encode(bundle.manifest.verification))
+    assert listing["verification"] == json.loads(msgspec.json.encode(bundle.manifest.verification))
+    assert (made / listing["bundle"]).is_dir()
 
 
-def test_the_comparison(report):
-    torch, openvino, int8 = report["candidates"]
-    assert (torch["name"], torch["bundle"]) == ("torch", None)
-    assert (openvino["name"], openvino["bundle"]) == ("OpenVINO", "bundle")
-    assert (int8["name"], int8["precision"], int8["bundle"]) == ("OpenVINO", "int8", "bundle-int8")
-    assert int8["engine"]["precision"] == "int8+f32"
-    assert int8["bytes"] < openvino["bytes"] / 2
-    assert report["data"]["pictures"] == PICTURES
-    assert report["data"]["objects"] >= 3 * PICTURES
-    for candidate in (torch, openvino):  # their own findings are the labels
-        assert candidate["box"]["ap"] > 95
-        assert candidate["mask"]["ap"] > 95
-        assert set(candidate["mask"]["per_class"]) == set(CLASS_NAMES)
-        assert candidate["speed"]["frames"] == PICTURES - 1
-        assert 0 < candidate["speed"]["graphs_ms"] < candidate["speed"]["frame_ms"]
-        assert candidate["engine"]["precision"] == "f32"
+def test_the_comparison(made, comparison):
+    reference, (torch,), (int8,) = (comparison[key] for key in ("reference", "beside", "candidates"))
+    assert (reference["name"], reference["path"]) == ("OpenVINO fp32", str(made / "bundle"))
+    assert torch["name"] == "torch fp32"
+    assert (int8["name"], int8["path"]) == ("OpenVINO int8", str(made / "bundle-int8"))
+    assert int8["sessions"]["detector"]["precision"] == "int8+f32"
+    assert torch["sessions"]["detector"]["engine"].startswith("torch ")
+    assert int8["bytes"] < reference["bytes"] / 2
+    assert comparison["pictures"]["count"] == PICTURES
+    assert comparison["pictures"]["objects"] >= 3 * PICTURES
+    for item in (torch, reference):  # their own findings are the labels
+        assert item["accuracy"]["box"]["ap"] > 95
+        assert item["accuracy"]["mask"]["ap"] > 95
+        assert set(item["accuracy"]["mask"]["per_class"]) == set(CLASS_NAMES)
+        assert item["speed"]["frames"] == PICTURES - 1
+        assert 0 < item["speed"]["graphs_ms"] < item["speed"]["frame_ms"]
+        assert item["sessions"]["detector"]["precision"] == "f32"
+    assert torch["agreement"]["agreement"] > 99
 
 
-def test_sizes(made, data, report):
-    torch, openvino, _ = report["candidates"]
-    assert torch["bytes"] == (data / "model.safetensors").stat().st_size
+def test_sizes(made, comparison):
     files = [path for path in (made / "bundle").iterdir() if path.name != "manifest.json"]
-    assert openvino["bytes"] == sum(path.stat().st_size for path in files)
+    assert comparison["reference"]["bytes"] == sum(path.stat().st_size for path in files)
 
 
-def test_the_pictures_are_drawn_at_twice_their_size(made, report):
-    assert [picture["source"] for picture in report["pictures"]] == [f"{i}.png" for i in range(1, 6)]
+def test_the_pictures_are_drawn_at_twice_their_size(made, listing):
+    assert [picture["source"] for picture in listing["pictures"]] == [f"{i}.png" for i in range(1, 6)]
     drawn = cv2.imread(str(made / "pictures" / "1.jpg"))
     assert drawn.shape == (2 * 392, 2 * 584, 3)
     assert all(
-        found["score"] >= demo_pictures.SHOWN_SCORE for p in report["pictures"] for found in p["found"]
+        found["score"] >= demo_pictures.SHOWN_SCORE for p in listing["pictures"] for found in p["found"]
     )
 
 
-def test_the_video(made, report):
-    assert report["video"] == {
+def test_the_video(made, listing):
+    assert listing["video"] == {
         "file": "video.webm",
         "codec": "VP8",
         "frames": FRAMES,
@@ -168,17 +176,27 @@ class _Links(HTMLParser):
 def test_the_page_links_to_files_of_the_folder_alone(made):
     page = _Links()
     page.feed((made / "index.html").read_text())
-    assert set(page.links) == {"comparison.json", "video.webm", *(f"pictures/{i}.jpg" for i in range(1, 6))}
+    pictures = {f"pictures/{i}.jpg" for i in range(1, 6)}
+    assert set(page.links) == {"comparison.html", "comparison.json", "video.webm", *pictures}
     assert all((made / link).is_file() for link in page.links)
     assert "://" not in (made / "index.html").read_text()
 
 
-def test_the_page_shows_the_table(made, report):
-    page = _Links()
+def test_the_page_shows_the_tables_of_the_comparison(made):
+    page, whole = _Links(), _Links()
     page.feed((made / "index.html").read_text())
-    assert page.cells[:6] == ["box AP", "mask AP", "frames/s", "graphs only", "threads", "size"]
-    assert "torch float32" in page.cells
-    assert f"{report['candidates'][1]['mask']['ap']:.1f}" in page.cells
+    whole.feed((made / "comparison.html").read_text())
+    assert page.cells[:5] == ["status", "drop", "box AP", "mask AP", "boundary AP"]
+    assert "torch fp32" in page.cells and "frames/s" in page.cells
+    assert len(page.cells) > 20
+    assert set(page.cells) < set(whole.cells)
+
+
+def test_the_page_of_the_comparison_says_where_the_bundles_are(made):
+    text = (made / "comparison.html").read_text()
+    assert f"reference: OpenVINO fp32 ({made / 'bundle'})" in text
+    assert "beside: measured in the same turns" in text
+    assert "engine of torch fp32: torch " in text
 
 
 # What it says
@@ -186,11 +204,13 @@ def test_the_page_shows_the_table(made, report):
 
 def test_with_the_shipped_data_json_is_what_is_written(data, made, cli_json, monkeypatch):
     monkeypatch.setattr(demo_data, "_installed", lambda: data)
-    report = cli_json(["demo", "--pictures", "1"])
+    report = cli_json(["demo", "--limit", "1"])
     out = Path("edgeblend-demo")
     assert report.pop("out") == str(out)
-    assert report == json.loads((out / "comparison.json").read_text())
-    assert report["data"]["pictures"] == 1
+    comparison = report.pop("comparison")
+    assert comparison == json.loads((out / "comparison.json").read_text())
+    assert report == json.loads((out / "demo.json").read_text())
+    assert comparison["pictures"]["count"] == 1
     words = "the drawings are those of training"  # which is not known of other data
     assert words in (out / "index.html").read_text()
     assert words not in (made / "index.html").read_text()
@@ -199,19 +219,18 @@ def test_with_the_shipped_data_json_is_what_is_written(data, made, cli_json, mon
 def test_an_earlier_demo_is_replaced_when_asked_with_lines_for_people(args, made, cli, refused):
     shutil.copytree(made, "out")
     refused(args, 9, "out: already exists", "--overwrite")
-    code, stdout, stderr = cli([*args, "--overwrite", "--pictures", "2"])
+    code, stdout, stderr = cli([*args, "--overwrite", "--limit", "2"])
     assert (code, stderr) == (0, "")
-    heading, torch, openvino, int8 = stdout.splitlines()[:4]
-    assert heading.split() == ["box", "AP", "mask", "AP", "frames/s", "graphs", "only", "threads", "size"]
-    assert torch.startswith("torch float32 ")
-    assert openvino.startswith("OpenVINO float32 ")
+    heading, openvino, torch, int8 = stdout.splitlines()[:4]
+    assert heading.split() == ["status", "drop", "box", "AP", "mask", "AP", "boundary", "AP"]
+    assert openvino.startswith("OpenVINO fp32 ")
+    assert torch.startswith("torch fp32 ")
     assert int8.startswith("OpenVINO int8 ")
     assert len(heading) == len(torch) == len(openvino) == len(int8)
-    for made_file in ("index.html", "video.webm", "bundle", "comparison.json"):
+    for made_file in ("index.html", "video.webm", "bundle", "comparison.html", "demo.json"):
         assert str(Path("out", made_file)) in stdout
-    assert "on 2 pictures" in stdout
     assert f"edgeblend run {Path('out', 'bundle-int8')} " in stdout
-    assert json.loads(Path("out", "comparison.json").read_text())["data"]["pictures"] == 2
+    assert json.loads(Path("out", "comparison.json").read_text())["pictures"]["count"] == 2
     assert [path.name for path in Path().iterdir() if path.name.startswith(".")] == []
 
 
@@ -262,7 +281,7 @@ def test_a_video_that_is_none(data, tmp_path, refused):
 
 @pytest.mark.parametrize("count", ["0", "-3"])
 def test_no_pictures_to_measure_on(count, args, refused):
-    refused([*args, "--pictures", count], 3, "--pictures must be at least 1", count)
+    refused([*args, "--limit", count], 3, "limit must be at least 1", count)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +308,7 @@ def test_a_failure_on_the_way_leaves_nothing(failure, args, cli, monkeypatch, pl
         (folder / "half").write_text("half written")
         raise failure
 
-    monkeypatch.setattr(demo_candidates, "CANDIDATES", (fail,))
+    monkeypatch.setattr(demo_models, "convert_model", fail)
     before = tree(place)
     code, stdout, stderr = cli(args)
     assert code == (130 if isinstance(failure, KeyboardInterrupt) else 1)

@@ -15,7 +15,7 @@ import pytest
 import edgeblend
 from edgeblend import errors
 from edgeblend.cli import build_parser, main
-from edgeblend.terminal import stopping
+from edgeblend.terminal import setup_syntax, stopping
 from edgeblend.terminal.exit_codes import EXIT_CODES
 
 COMMANDS = ("demo", "train", "convert", "quantize", "compare", "bench", "sensitivity", "inspect")
@@ -82,12 +82,76 @@ def test_the_documentation_has_the_same_exit_codes():
     assert [int(code) for code in rows] == list(EXIT_CODES)
 
 
+def documentation() -> str:
+    page = Path(edgeblend.__file__).parents[1] / "docs" / "cli.md"
+    if not page.is_file():
+        pytest.skip("an installed package, without its documentation")
+    return page.read_text(encoding="utf-8")
+
+
+def unknown_options(page: str, capsys) -> list[str]:
+    """Options in the section of a command that its help does not have."""
+    found = []
+    for command in COMMANDS:
+        section = page.partition(f"\n## {command}\n")[2].partition("\n## ")[0]
+        section = re.sub(r"`python [^`]*`", "", section)  # a benchmark's own options
+        known = set(re.findall(r"--[a-z][a-z-]*", printed([command, "--help"], capsys)))
+        named = re.findall(r"(?<![\w-])--[a-z][a-z-]*", section)
+        found += [f"{command} {option}" for option in dict.fromkeys(named) if option not in known]
+    return found
+
+
+def test_the_documentation_names_options_that_there_are(capsys):
+    page = documentation()
+    assert unknown_options(page, capsys) == []
+    wrong = page.replace("\n## bench\n", "\n## bench\n\n`--no-such-option` does nothing.\n")
+    assert unknown_options(wrong, capsys) == ["bench --no-such-option"]
+
+
+def test_the_documentation_lists_the_options_of_one_bundle():
+    section = documentation().partition("\n## Options of one bundle\n")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| `([\w.]+)` \|", section, re.MULTILINE)
+    assert sorted(named) == sorted((*setup_syntax.NAMES, "property.NAME"))
+    assert all(name in setup_syntax.SYNTAX for name in named)
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
 def test_commands_return_codes_by_name_and_print_in_one_place(module):
     """A number of its own would not be in the list; text that goes out elsewhere could end a command."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
     found = list(wayward(tree))
     assert found == []
+
+
+COMMAND_MODULES = [path for path in MODULES if path.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("module", COMMAND_MODULES, ids=lambda path: path.stem)
+def test_the_folder_holds_commands_and_nothing_else(module):
+    """What a command prints, measures or makes lies in another room, where others can use it, too."""
+    assert strangers(module.read_text(encoding="utf-8")) == []
+
+
+def test_every_module_is_a_command_that_is_listed():
+    assert sorted(path.stem for path in COMMAND_MODULES) == sorted(COMMANDS)
+
+
+def strangers(source):
+    """What a module lacks of a command, and what it has beside functions and constants of its own."""
+    body = ast.parse(source).body
+    functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    lacking = [name for name in ("add_parser", "run") if name not in functions]
+    public = [name for name in functions if not name.startswith("_") and name not in ("add_parser", "run")]
+    classes = [node.name for node in body if isinstance(node, ast.ClassDef)]
+    too_long = ["more than 200 lines"] if len(source.splitlines()) > 200 else []
+    return [*lacking, *public, *classes, *too_long]
+
+
+def test_the_checker_finds_what_is_no_command():
+    assert strangers("def add_parser(): ...\ndef run(): ...\ndef _check(): ...\n") == []
+    assert strangers("def run(): ...\ndef page(): ...\nclass _Steps: ...\n" + "\n" * 200) == [
+        "add_parser", "page", "_Steps", "more than 200 lines"
+    ]  # fmt: skip
 
 
 def wayward(tree):

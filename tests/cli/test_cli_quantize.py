@@ -8,8 +8,8 @@ import pytest
 from bundle_factory import edit_manifest, make_quantization, write_tiny_bundle
 
 from edgeblend.bundle import Bundle
-from edgeblend.cli.quantize import quantization_rows
 from edgeblend.manifest import encode_manifest
+from edgeblend.report.quantization import quantization_rows
 
 pytest.importorskip("openvino")
 pytest.importorskip("nncf")
@@ -154,12 +154,12 @@ def test_rows_of_a_manifest():
 
 
 def test_steps_of_a_manifest():
-    from edgeblend.cli.quantize import _steps
+    from edgeblend.report.quantization import search_rows
 
     search = make_quantization().search
     silent = msgspec.structs.replace(search.steps[1], returned=())
     basis = msgspec.structs.replace(search.steps[0], graph="basis")
-    assert list(_steps(msgspec.structs.replace(search, steps=(*search.steps, silent, basis)))) == [
+    assert list(search_rows(msgspec.structs.replace(search, steps=(*search.steps, silent, basis)))) == [
         ("detector", "loses 4.50 with 0 layers in float: as the recipe says"),
         ("detector", "loses 2.75 with 1 layers in float: returned head.bbox_pred"),
         ("detector", "loses 2.75 with 1 layers in float: returned what has no weights"),

@@ -1,8 +1,10 @@
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
-from edgeblend.report.html import document, figure, listed, section, table
+import edgeblend
+from edgeblend.report.html import document, figure, listed, meanings, section, table, title
 from edgeblend.report.tables import GroupedTable, Table, aligned_groups, fitted
 
 
@@ -71,3 +73,36 @@ def test_names_of_groups_are_shortened_from_their_beginning():
     assert fitted("a-long-name-int8", 9) == "...e-int8"
     grouped = GroupedTable(("a-long-name-int8",), ("ms", "a", "b"), (("x", "10", "20"),))
     assert aligned_groups(grouped) == ["      ...nt8", "ms     a   b", "x     10  20"]
+
+
+# One writer
+
+
+def table_builders(sources: dict[str, str]) -> list[str]:
+    """Return the modules that write HTML of tables."""
+    return [name for name, source in sources.items() if "<table>" in source or "<tr" in source]
+
+
+def test_tables_are_written_in_one_place():
+    folder = Path(edgeblend.__file__).parent
+    sources = {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted(folder.rglob("*.py"))
+    }
+    assert table_builders(sources) == ["report/html.py"]
+    assert table_builders({"demo/page.py": 'f"<table><tr><td>{x}"', "cli/run.py": "table(rows)"}) == [
+        "demo/page.py"
+    ]
+
+
+def test_a_page_begins_with_what_was_measured_and_ends_with_what_it_means():
+    text = title("a < b", ["on <this>"], lead="<p>first</p>")
+    expected = "<h1>a &lt; b</h1>\n<p>first</p>"
+    assert text.startswith(expected)
+    assert f"<li>on &lt;this&gt;</li><li>edgeblend {edgeblend.__version__}</li>" in text
+    assert meanings(["ms: milliseconds"]).startswith("<h2>What the figures mean</h2>")
+
+
+def test_the_rules_for_phones_come_last():
+    page = document("a", "", style=".own { color: red; }\n")
+    assert page.index(".own") < page.index("@media (max-width: 40rem)") < page.index("</style>")

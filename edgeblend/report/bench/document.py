@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edgeblend import __version__
+from edgeblend.report.engines import options_document, sessions_document
 from edgeblend.terminal.printing import as_text
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def _bundle(bundle: BenchedBundle) -> dict[str, Any]:
         "frame_sizes": bundle.frame_sizes,
         "detections": bundle.detections,
         "weights": dict(bundle.weights),
-        "sessions": {part: asdict(session) for part, session in bundle.sessions.items()},
+        "options": options_document(bundle.options),
+        "sessions": sessions_document(bundle.sessions),
         "latency_ms": latency,
         "streaming": asdict(bundle.streaming),
         "start": asdict(bundle.start),

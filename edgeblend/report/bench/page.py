@@ -5,35 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from edgeblend import __version__
 from edgeblend.calibration.bench.report import STAGES
 from edgeblend.calibration.measuring.turns import ENGINE_STAGES
 from edgeblend.report.bench.tables import latency_table, start_table, streaming_table
 from edgeblend.report.bench.text import explanations, facts
 from edgeblend.report.charts import Mark, Row, StackedBar, bars, legend, stacked
 from edgeblend.report.figures import decimals
-from edgeblend.report.html import CHART_STYLE, document, listed, section, table
+from edgeblend.report.html import document, meanings, section, table, title
 
 if TYPE_CHECKING:
     from edgeblend.calibration.bench.report import BenchedBundle, BenchReport
-
-_STYLE = """\
-body { max-width: 66rem; }
-th, td { padding: .4rem .6rem; }
-"""
 
 
 def page(report: BenchReport) -> str:
     """Return the page as HTML."""
     sections = [
-        f"<h1>edgeblend bench</h1>\n{listed('facts', [*facts(report), f'edgeblend {__version__}'])}",
+        title("edgeblend bench", facts(report)),
         _latency(report),
         _around(report),
         _streaming(report),
         section("Start and memory", table(start_table(report))),
-        section("What the figures mean", listed("notes", explanations(report))),
+        meanings(explanations(report)),
     ]
-    return document("edgeblend bench", "".join(sections), style=CHART_STYLE + _STYLE)
+    return document("edgeblend bench", "".join(sections))
 
 
 def _latency(report: BenchReport) -> str:
@@ -44,10 +38,10 @@ def _latency(report: BenchReport) -> str:
         rows.append(StackedBar(bundle.name, _parts(bundle, STAGES), text, item.graphs.median))
     return section(
         "One frame at a time",
-        "<p>Where a frame's time goes, from a picture in memory to its instances: the median of each stage. "
-        "The line shows how long the graphs take alone, on inputs that were prepared before.</p>\n",
+        "<p>The bars show the median time of each stage, from an image in memory to its instances. The line "
+        "shows how long the graphs take alone, on inputs that were prepared before.</p>\n",
         _legend(STAGES),
-        stacked(rows, axis="milliseconds a frame"),
+        stacked(rows, axis="milliseconds per frame"),
         table(latency_table(report.bundles)),
     )
 
@@ -62,7 +56,7 @@ def _around(report: BenchReport) -> str:
         "Around the graphs",
         "<p>The same without the stages in the engine.</p>\n",
         _legend(around),
-        stacked(rows, axis="milliseconds a frame"),
+        stacked(rows, axis="milliseconds per frame"),
     )
 
 
@@ -79,7 +73,7 @@ def _streaming(report: BenchReport) -> str:
     return section(
         "Streaming",
         legend({0: "graphs alone", 1: "stream"}),
-        bars(rows, axis="frames a second"),
+        bars(rows, axis="frames per second"),
         table(streaming_table(report)),
     )
 

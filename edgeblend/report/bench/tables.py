@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from edgeblend.report.engines import computed_in
 from edgeblend.report.figures import MISSING, decimals
 from edgeblend.report.tables import GroupedTable, Table
 from edgeblend.terminal.printing import human_bytes
@@ -18,7 +19,7 @@ _START = ("computes in", "canvas", "frame", "found", "load s", "first s", "memor
 
 
 def latency_table(bundles: Sequence[BenchedBundle]) -> GroupedTable:
-    """Return the time of every stage, of whole frames and of the graphs alone, a group a bundle."""
+    """Return the time of every stage, of whole frames and of the graphs alone, one group per bundle."""
     figures = [bundle.latency for bundle in bundles]
     times = {stage: [item.stages[stage] for item in figures] for stage in figures[0].stages}
     times["whole frame"] = [item.frame for item in figures]
@@ -35,7 +36,7 @@ def latency_table(bundles: Sequence[BenchedBundle]) -> GroupedTable:
 
 
 def streaming_table(report: BenchReport) -> Table:
-    """Return frames a second of streams and of their graphs alone, a row a bundle."""
+    """Return frames per second of streams and of their graphs alone, one row per bundle."""
     rows = []
     for bundle in report.bundles:
         item = bundle.streaming
@@ -46,16 +47,15 @@ def streaming_table(report: BenchReport) -> Table:
 
 
 def start_table(report: BenchReport) -> Table:
-    """Return what runs, on what, and what its start takes, a row a bundle."""
+    """Return what runs on what, and what its start takes, one row per bundle."""
     rows = []
     for bundle in report.bundles:
-        computed = [session.precision for session in bundle.sessions.values()]
         sizes = (as_size(bundle.canvas) if bundle.canvas else "dynamic", _sizes(bundle.frame_sizes))
         start = bundle.start
         memory = MISSING if start.peak_memory is None else human_bytes(start.peak_memory)
         seconds = (decimals(start.load_s), decimals(start.first_result_s))
         found = (f"{bundle.detections:g}", *seconds, memory, human_bytes(bundle.bytes))
-        rows.append((bundle.name, "/".join(dict.fromkeys(computed)), *sizes, *found))
+        rows.append((bundle.name, computed_in(bundle.sessions), *sizes, *found))
     return Table(("start", *_START), tuple(rows))
 
 

@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeblend.report.bench.tables import as_size, latency_table, start_table, streaming_table
-from edgeblend.report.figures import counted
+from edgeblend.report.engines import Ran, engine_facts, machine_fact
 from edgeblend.report.tables import aligned_groups, fitted
-from edgeblend.terminal.printing import aligned
+from edgeblend.terminal.printing import aligned, as_text, wrapped
 
 if TYPE_CHECKING:
     from edgeblend.calibration.bench.report import BenchReport
 
+_WIDTH = 100
+"""Letters of an explanation's line."""
 _ABREAST = 3
-"""Bundles beside each other in 100 columns."""
+"""Number of bundles beside each other in 100 columns."""
 _NAME_LETTERS = 24
-"""Of a bundle's name at the beginning of a row, likewise."""
+"""Letters of a bundle's name at the beginning of a row of 100 columns."""
+
+
+def report_lines(report: BenchReport, written: Iterable[Path] = ()) -> list[str]:
+    """Return all of the report for a terminal, with the files that it was also written to."""
+    return [
+        *(line for fact in facts(report) for line in wrapped(fact, _WIDTH)),
+        "",
+        *map(as_text, terminal_lines(report)),
+        "",
+        *(line for text in explanations(report) for line in wrapped(text, _WIDTH)),
+        *(f"\nwritten: {as_text(path)}" for path in written),
+    ]
 
 
 def facts(report: BenchReport) -> list[str]:
-    """Return what ran on what and where, a line each."""
-    machine = report.machine
-    sessions = [session for bundle in report.bundles for session in bundle.sessions.values()]
-    engines = dict.fromkeys(
-        f"{session.engine} on {session.device}{_threads(session.threads)}" for session in sessions
-    )
+    """Return what ran on what and where, one fact per line."""
+    ran = [Ran(bundle.name, bundle.sessions, bundle.options) for bundle in report.bundles]
     return [
         f"frames: {_frames(report)}",
         *(f"note: {note}" for note in report.notes),
-        f"machine: {machine.processor}, {counted(machine.cores, 'core')}{_features(report.features)}, "
-        f"{machine.system}",
-        f"engine: {'; '.join(engines)}",
+        machine_fact(report.machine, report.features),
+        *engine_facts(ran),
     ]
 
 
@@ -51,20 +61,20 @@ def terminal_lines(report: BenchReport) -> list[str]:
 def explanations(report: BenchReport) -> list[str]:
     """Return what the figures mean, some sentences each."""
     return [
-        "ms: one frame at a time, from a picture in memory to its instances. p90 and p99: 90 and 99 of 100 "
-        "frames took no longer; of fewer than 100 frames, p99 is close to the slowest one. Bundles take "
-        "turns in one run; the first frame of a turn is not timed. blend includes RoIAlign.",
+        "ms: milliseconds of one frame at a time, from an image in memory to its instances. p90 and p99: 90 "
+        "and 99 of 100 frames took no longer. Of fewer than 100 frames, p99 is close to the slowest one. "
+        "Bundles take turns in one run. The first frame of a turn is not timed. blend includes RoIAlign.",
         "graphs alone: the same sessions on inputs that were prepared before: the detector, and the basis "
-        "graph where the frame has detections. Each runs right beside a whole frame, by turns before and "
-        "after it; whole / graphs is the median of these pairs' ratios.",
-        "rle: instances.rle(), which who wants masks pays on top. It takes longer the more is found and the "
-        "larger the frame is; decode, attention and blend also take longer the more is found.",
-        "streaming: segmenter.stream, with as many frames in flight as the table says, beside the graphs "
-        "alone in as many threads, by turns; medians over the rounds.",
-        "found: detections a frame, the median. load s: from a running interpreter to an open segmenter in "
-        "a process of its own: importing the engine, verifying files, compiling graphs. first s: the same to "
-        "the first frame's instances. memory: the most that this process held, interpreter and engine "
-        "included. size: of the bundle's files.",
+        "graph where the frame has detections. They run in turns right before or right after a whole frame. "
+        "whole / graphs is the median of the ratios of these pairs.",
+        "rle: instances.rle(), the further cost of masks. It grows with the detections and with the size of "
+        "the frame. decode, attention and blend also grow with the detections.",
+        "streaming: segmenter.stream, with as many frames in flight as the table says. It takes turns with "
+        "the graphs alone in as many threads. Figures are medians over the rounds.",
+        "found: the median number of detections per frame. load s: seconds from a running interpreter to an "
+        "open segmenter in a process of its own, which imports the engine, verifies files and compiles "
+        "graphs. first s: seconds to the instances of the first frame. memory: peak of this process, "
+        "interpreter and engine included. size: sum of the bundle's files.",
     ]
 
 
@@ -75,14 +85,3 @@ def _frames(report: BenchReport) -> str:
     threshold = "" if report.score_threshold is None else f", scores of at least {report.score_threshold:g}"
     taken = "" if report.num_frames == 1 else f" ({report.num_frames} taken)"
     return f"{report.frames}{taken}, {shown}{threshold}"
-
-
-def _threads(count: int | None) -> str:
-    return "" if count is None else f", {counted(count, 'thread')}"
-
-
-def _features(features: Mapping[str, bool]) -> str:
-    """Return such as ``, AVX2 (no AVX-512, VNNI)``."""
-    there = [name for name, found in features.items() if found]
-    lacking = [name for name, found in features.items() if not found]
-    return "".join(f", {name}" for name in there) + (f" (no {', '.join(lacking)})" if lacking else "")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgeblend import __version__
 from edgeblend.calibration.evaluation.compare_report import ap_change
 from edgeblend.report.compare.tables import KINDS
+from edgeblend.report.engines import options_document, sessions_document
 from edgeblend.terminal.printing import as_text
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from edgeblend.calibration.evaluation.agreement_totals import AgreementTotals
     from edgeblend.calibration.evaluation.compare_report import (
         BundleFigures,
+        ComparedBeside,
         ComparedCandidate,
         CompareReport,
     )
@@ -43,8 +45,10 @@ def as_document(report: CompareReport) -> dict[str, Any]:
         "reference": {
             "name": as_text(reference.name),
             "path": as_text(reference.path),
+            "options": options_document(reference.options),
             **_figures(reference.figures),
         },
+        "beside": [_beside(item, reference.figures) for item in report.beside],
         "candidates": [_candidate(item, reference.figures) for item in report.candidates],
     }
 
@@ -53,38 +57,60 @@ def _candidate(item: ComparedCandidate, reference: BundleFigures) -> dict[str, A
     document = {
         "name": as_text(item.name),
         "path": as_text(item.path),
+        "options": options_document(item.options),
         "status": item.status,
         "reason": item.reason and as_text(item.reason),
         "drop": item.drop,
     }
     if item.figures is None or item.agreement is None:
         return document
-    changes = {kind: ap_change(reference.accuracy, item.figures.accuracy, kind) for kind in KINDS}
     return {
         **document,
         **_figures(item.figures),
-        "ap_change": {kind: _finite(change) for kind, change in changes.items()}
-        if reference.accuracy
-        else None,
-        "speed_up": reference.speed.frame_ms / item.figures.speed.frame_ms,
+        **_changes(item.figures, reference),
         "agreement": _agreement(item.agreement),
         "sqnr": [_sqnr(output) for output in item.sqnr],
         "disagreements": [_disagreement(found) for found in item.disagreements],
     }
 
 
+def _beside(item: ComparedBeside, reference: BundleFigures) -> dict[str, Any]:
+    return {
+        "name": as_text(item.name),
+        **_measured(item),
+        **_changes(item, reference),
+        "agreement": _agreement(item.agreement),
+    }
+
+
+def _changes(figures: BundleFigures | ComparedBeside, reference: BundleFigures) -> dict[str, Any]:
+    """Return what differs from the reference."""
+    changes = {kind: ap_change(reference.accuracy, figures.accuracy, kind) for kind in KINDS}
+    return {
+        "ap_change": {kind: _finite(change) for kind, change in changes.items()}
+        if reference.accuracy
+        else None,
+        "speed_up": reference.speed.frame_ms / figures.speed.frame_ms,
+    }
+
+
 def _figures(figures: BundleFigures) -> dict[str, Any]:
-    speed = asdict(figures.speed)
     return {
         "bytes": figures.bytes,
         "weights": dict(figures.weights),
-        "sessions": {part: asdict(session) for part, session in figures.sessions.items()},
+        **_measured(figures),
+        "peak_memory": figures.peak_memory,
+    }
+
+
+def _measured(figures: BundleFigures | ComparedBeside) -> dict[str, Any]:
+    return {
+        "sessions": sessions_document(figures.sessions),
         "speed": {
-            **speed,
+            **asdict(figures.speed),
             "frames_per_second": figures.speed.frames_per_second,
             "graphs_per_second": figures.speed.graphs_per_second,
         },
-        "peak_memory": figures.peak_memory,
         "accuracy": None if figures.accuracy is None else _accuracy(figures.accuracy),
     }
 

@@ -7,22 +7,21 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
-from edgeblend import __version__
 from edgeblend.report.charts import Mark, Row, TimeBar, bars, changes, dots, legend, times
 from edgeblend.report.compare.pictures import AGREEING_IOU, DRAWN, DrawnPair, draw_pair
 from edgeblend.report.compare.tables import (
     KINDS,
     accuracy_table,
     agreement_table,
+    all_that_ran,
     ap_of,
     breakdown_table,
-    bundles_that_ran,
     noise_table,
     speed_table,
 )
 from edgeblend.report.compare.text import explanations, facts, reasons, verdict
 from edgeblend.report.figures import decibels, decimals, signed
-from edgeblend.report.html import CHART_STYLE, document, figure, listed, section, table
+from edgeblend.report.html import document, figure, meanings, section, table, title
 
 if TYPE_CHECKING:
     from edgeblend.calibration.evaluation.compare_report import ComparedCandidate, CompareReport
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 _WORST_CLASSES, _BEST_CLASSES = 15, 5
 """How many are shown of each where there are more than both."""
 _STYLE = """\
-body { max-width: 66rem; }
-th, td { padding: .45rem .75rem; }
 .verdict { padding: .6rem 1rem; border-radius: 6px; border-left: 4px solid var(--good); background: #8881; }
 .verdict.bad { border-color: var(--bad); }
 .side { display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
@@ -53,17 +50,15 @@ def page(report: CompareReport) -> str:
         _noise(report),
         _speed(report),
         *(_pictures(item) for item in report.candidates if item.disagreements),
-        section("What the figures mean", listed("notes", explanations(report))),
+        meanings(explanations(report)),
     ]
-    return document("edgeblend compare", "".join(sections), style=CHART_STYLE + _STYLE)
+    return document("edgeblend compare", "".join(sections), style=_STYLE)
 
 
 def _head(report: CompareReport) -> str:
     kind = "verdict" if report.ok else "verdict bad"
-    return (
-        f'<h1>edgeblend compare</h1>\n<p class="{kind}">{escape(verdict(report))}</p>\n'
-        f"{listed('facts', [*facts(report), f'edgeblend {__version__}'])}"
-    )
+    lead = f'<p class="{kind}">{escape(verdict(report))}</p>\n'
+    return title("edgeblend compare", facts(report), lead=lead)
 
 
 def _failures(report: CompareReport) -> str:
@@ -75,7 +70,7 @@ def _accuracy(report: CompareReport) -> str:
     for kind in KINDS:
         base = ap_of(report.reference.figures, kind)
         marks = []
-        for series, (name, figures) in enumerate(bundles_that_ran(report)):
+        for series, (name, figures) in enumerate(all_that_ran(report)):
             value = ap_of(figures, kind)
             assert value is not None and base is not None  # there are labels
             text = decimals(value) + (f" ({figure(signed(value - base))})" if series else "")
@@ -148,7 +143,7 @@ def _noise(report: CompareReport) -> str:
 
 def _speed(report: CompareReport) -> str:
     rows = []
-    for number, (name, figures) in enumerate(bundles_that_ran(report)):
+    for number, (name, figures) in enumerate(all_that_ran(report)):
         speed = figures.speed
         rows.append(
             TimeBar(
@@ -164,14 +159,14 @@ def _speed(report: CompareReport) -> str:
         "Time, size and memory",
         "<p>From a decoded picture to its instances: the median, of which the part in full colour is "
         "spent in the engine, and a whisker to the 90th percentile.</p>\n",
-        times(rows, axis="milliseconds a frame"),
+        times(rows, axis="milliseconds per frame"),
         table(speed_table(report)),
     )
 
 
 def _series(report: CompareReport) -> dict[int, str]:
     """Return the name of each bundle that ran, by the number of its colour."""
-    return {number: name for number, (name, _) in enumerate(bundles_that_ran(report))}
+    return {number: name for number, (name, _) in enumerate(all_that_ran(report))}
 
 
 def _pictures(item: ComparedCandidate) -> str:

@@ -38,7 +38,7 @@ class DrawnPair:
     reference: bytes
     candidate: bytes
     caption: str
-    """What differs."""
+    """Text that says what differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Difference:
     kind: str
     text: str
     reference: int | None
-    """Which of the reference's instances it is; None where that has none."""
+    """Number of the reference's instance; None where the reference has none."""
     candidate: int | None
 
 
@@ -64,7 +64,7 @@ def draw_pair(item: Disagreement) -> DrawnPair:
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     canvas = np.asarray(cv2.resize(picture, (width, height), interpolation=interpolation), np.uint8)
     found = list_differences(item)
-    # By number of the instance, so by falling score; the colour is the object's, on both sides.
+    # Numbers follow descending scores. An object has one colour on both sides.
     first = {d.reference: i for i, d in enumerate(found[:DRAWN]) if d.reference is not None}
     second = {d.candidate: i for i, d in enumerate(found[:DRAWN]) if d.candidate is not None}
     return DrawnPair(
@@ -77,7 +77,7 @@ def draw_pair(item: Disagreement) -> DrawnPair:
 
 
 def list_differences(item: Disagreement) -> list[Difference]:
-    """Return what differs: other classes, then what only one side has by falling score, then masks."""
+    """Return what differs: other classes, then what only one side has, by descending score, then masks."""
     frame, reference, candidate = item.frame, item.reference, item.candidate
     flips = [
         Difference("class", f"{reference.names[i]} became {candidate.names[j]}", i, j)

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeblend.report.compare.tables import (
     KINDS,
     accuracy_table,
     agreement_table,
+    all_that_ran,
     breakdown_table,
-    bundles_that_ran,
     noise_table,
     speed_table,
 )
+from edgeblend.report.engines import Ran, engine_facts, machine_fact
 from edgeblend.report.figures import counted
 from edgeblend.report.tables import Table
-from edgeblend.terminal.printing import aligned
+from edgeblend.terminal.printing import aligned, as_text, wrapped
 
 if TYPE_CHECKING:
     from edgeblend.calibration.evaluation.compare_report import CompareReport
+
+_WIDTH = 110
+"""Letters of an explanation's line."""
+
+
+def report_lines(report: CompareReport, written: Iterable[Path] = ()) -> list[str]:
+    """Return all of the report for a terminal, with the files that it was also written to."""
+    return [
+        *map(as_text, facts(report)),
+        "",
+        *map(as_text, terminal_lines(report)),
+        "",
+        *(line for text in explanations(report) for line in wrapped(text, _WIDTH)),
+        "",
+        as_text(verdict(report)),
+        *(f"written: {as_text(path)}" for path in written),
+    ]
 
 
 def terminal_lines(report: CompareReport) -> list[str]:
@@ -57,23 +76,26 @@ def verdict(report: CompareReport) -> str:
 
 
 def facts(report: CompareReport) -> list[str]:
-    """Return what was measured, on what and where, a line each."""
-    machine = report.machine
-    sessions = [item for _, figures in bundles_that_ran(report) for item in figures.sessions.values()]
+    """Return what was measured, on what and where, one fact per line."""
     labels = "" if report.num_objects is None else f", {counted(report.num_objects, 'labelled object')}"
-    engines = dict.fromkeys(f"{session.engine} on {session.device}" for session in sessions)
-    threads = dict.fromkeys(str(session.threads or "an unknown number of") for session in sessions)
     return [
         f"reference: {report.reference.name} ({report.reference.path})",
         f"pictures: {counted(report.num_images, 'picture')} of {report.images}{labels}",
         *(f"note: {note}" for note in report.notes),
-        f"machine: {machine.processor}, {counted(machine.cores, 'core')}, {machine.system}",
-        f"engine: {', '.join(engines)}, {'/'.join(threads)} threads",
+        machine_fact(report.machine),
+        *engine_facts(_ran(report)),
     ]
 
 
+def _ran(report: CompareReport) -> Iterator[Ran]:
+    options = {report.reference.name: report.reference.options}
+    options |= {item.name: item.options for item in report.candidates}
+    for name, figures in all_that_ran(report):
+        yield Ran(name, figures.sessions, options.get(name))
+
+
 def reasons(report: CompareReport) -> list[str]:
-    """Return why candidates failed, a line each."""
+    """Return why candidates failed, one per line."""
     return [f"{item.name} failed: {item.reason}" for item in report.candidates if item.status == "FAILED"]
 
 
@@ -84,19 +106,21 @@ def explanations(report: CompareReport) -> list[str]:
         f"drop: {_drop(report)} DROP: it is more than {report.max_drop:g}. FAILED: the bundle could not be "
         "loaded or run.",
         *([_average_precision(report)] if report.annotations is not None else []),
-        "agreement: 100 x (sum of mask IoU over matched objects) / (matched + lost / 2 + invented / 2), the "
-        "form of panoptic quality with the reference as truth. mask IoU: its mean over matched objects, in "
-        "the frame's pixels. lost, invented: detections that score at least "
+        *(["beside: measured in the same turns as the bundles, and not judged."] if report.beside else []),
+        "agreement: 100 x (sum of mask IoU over matched objects) / (matched + lost / 2 + invented / 2). This "
+        "is the form of panoptic quality, with the reference as truth. mask IoU: the mean over matched "
+        "objects, in the frame's pixels. lost, invented: detections that score at least "
         f"{report.judged_score:g} and that the other bundle does not have at any score (same class, box IoU "
-        "at least 0.5). flips: those of them that lie on one box under another class. score drift: the mean "
-        "change of matched objects' scores.",
-        "ms: from a decoded picture to its instances, one at a time: the median, and p90, which nine of ten "
-        "frames stay below. graphs ms: the part in the engine. Of "
-        f"{counted(speed.frames, 'frame')} each, the bundles taking turns in one run on "
-        f"{counted(report.machine.cores, 'core')}. weights: how they are stored. computes in: what the "
-        "engine takes where a graph does not say otherwise. Where detector and basis differ, both are named.",
-        "memory: the most that a process held which only loaded the bundle and segmented a few pictures; "
-        "interpreter and engine are part of it. size: of the bundle's files.",
+        "at least 0.5). flips: pairs of them that share a box under different classes. score drift: the mean "
+        "change of the scores of matched objects.",
+        "ms: median milliseconds of one frame at a time, from a decoded picture to its instances. p90: nine "
+        "of ten frames took no longer. graphs ms: the part in the engine. Each took "
+        f"{counted(speed.frames, 'timed frame')}, in turns in one run on "
+        f"{counted(report.machine.cores, 'core')}. weights: precision that they are stored in. computes in: "
+        "precision of the engine, where a graph does not say otherwise. Where detector and basis differ, "
+        "both are named.",
+        "memory: peak of a process that only loaded the bundle and segmented a few pictures, interpreter and "
+        "engine included. size: sum of the bundle's files.",
         "SQNR: 10 x log10(sum of the reference's squares / sum of the differences' squares) of what each "
         f"graph puts out, over {counted(report.sqnr_frames, 'picture')}; the lowest of a role's levels. "
         "Noise of earlier layers is part of it. exact: no difference at all.",
@@ -113,9 +137,10 @@ def _average_precision(report: CompareReport) -> str:
     assert report.num_objects is not None  # there are labels
     return (
         "AP: COCO's average precision (IoU 0.50 to 0.95, 0 to 100) on "
-        f"{counted(report.num_images, 'picture')} with {counted(report.num_objects, 'object')}, its change "
-        "in brackets. Boundary AP takes as overlap the smaller one of the masks' IoU and that of their rims, "
-        "2% of the diagonal wide: it shows frayed outlines that mask AP forgives."
+        f"{counted(report.num_images, 'picture')} with {counted(report.num_objects, 'object')}. The change "
+        "from the reference is in brackets. Boundary AP takes the smaller one of two overlaps: the IoU of "
+        "the masks, and the IoU of their rims, which are 2% of the diagonal wide. It shows frayed outlines "
+        "that mask AP forgives."
     )
 
 

@@ -23,6 +23,7 @@ from edgeblend.calibration.bench.latency import FrameTimer
 from edgeblend.calibration.bench.report import STAGES, BenchReport, Times, times_of
 from edgeblend.calibration.bench.streaming import StreamTimer, rate_of
 from edgeblend.calibration.measuring.fresh_start import FreshStart
+from edgeblend.calibration.measuring.setups import RunOptions, Setup
 from edgeblend.errors import BundleError, EngineError, InputError
 from edgeblend.results import Instances
 from edgeblend.runtime.segmenter import Segmenter
@@ -511,7 +512,38 @@ def test_bundles_side_by_side(two, small_pictures, quick):
             (item.path / "manifest.json").stat().st_size
         )
     options = {"device": "CPU", "precision": "f32", "threads": 1, "score_threshold": None}
+    options |= {"backend": None, "properties": {}}
     assert quick == [(path, [(64, 96, 3)] * 3, options) for path in two]
+
+
+def test_setups_of_one_bundle_side_by_side(small_bundle, quick):
+    setups = [
+        Setup(small_bundle, threads=2, properties={"PERFORMANCE_HINT": "LATENCY"}),
+        Setup(small_bundle, backend="openvino", precision="engine"),
+        small_bundle,
+    ]
+    report = bench(setups, seconds=0.01, threads=1)
+    assert [item.name for item in report.bundles] == [
+        "small@threads=2,property.PERFORMANCE_HINT=LATENCY",
+        "small@backend=openvino,precision=engine",
+        "small",
+    ]
+    expected = [
+        RunOptions(threads=2, properties={"PERFORMANCE_HINT": "LATENCY"}),
+        RunOptions(backend="openvino", precision="engine", threads=1),
+        RunOptions(threads=1),
+    ]
+    assert [item.options for item in report.bundles] == expected
+    assert [options for _, _, options in quick] == [
+        {**options.as_arguments(), "score_threshold": None} for options in expected
+    ]
+    assert [item.sessions["detector"].threads for item in report.bundles] == [2, 1, 1]
+    assert [item.streaming.streams for item in report.bundles] == [2, 1, 1]
+
+
+def test_an_engine_that_does_not_open_the_bundle(small_bundle, quick):
+    with pytest.raises(EngineError, match="made for 'openvino', not for 'onnxruntime'"):
+        bench([small_bundle, Setup(small_bundle, backend="onnxruntime")], seconds=0.01)
 
 
 def test_bundles_take_turns(two, quick, monkeypatch):
@@ -543,7 +575,7 @@ def test_one_bundle_by_its_path(small_bundle, quick, capsys):
 )
 def test_streams_by_default(options, streams, monkeypatch):
     monkeypatch.setattr(module, "usable_cores", lambda: 5)
-    assert module._default_streams(options.get("device", "CPU"), options.get("threads")) == streams
+    assert module._default_streams(RunOptions(**options)) == streams
 
 
 def test_that_nothing_is_detected_is_said(small_bundle, quick):

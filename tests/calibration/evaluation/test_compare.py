@@ -16,8 +16,9 @@ from edgeblend.calibration.evaluation import compare as module
 from edgeblend.calibration.evaluation.accuracy import Accuracy, AveragePrecision
 from edgeblend.calibration.evaluation.agreement_totals import AgreementTotals
 from edgeblend.calibration.evaluation.compare import compare
-from edgeblend.calibration.evaluation.compare_inputs import name_bundles, spread
+from edgeblend.calibration.evaluation.compare_inputs import spread
 from edgeblend.calibration.evaluation.compare_report import ap_change, judged_drop
+from edgeblend.calibration.measuring.setups import RunOptions, Setup
 from edgeblend.errors import BundleError, EngineError, InputError
 from edgeblend.runtime.segmenter import Segmenter
 
@@ -182,6 +183,68 @@ def test_a_zip_is_a_bundle_like_any_other(tiny_bundle, labelled_pictures, tmp_pa
     assert (report.candidates[0].name, report.candidates[0].status) == ("tiny.zip", "OK")
 
 
+@pytest.mark.usefixtures("no_memory")
+def test_setups_of_one_bundle_have_options_of_their_own(tiny_bundle, labelled_pictures):
+    setups = [Setup(tiny_bundle, threads=1), Setup(tiny_bundle, backend="onnxruntime", name="elsewhere")]
+    report = compare(tiny_bundle, setups, labelled_pictures / "pictures", threads=2, limit=1)
+    alone, elsewhere = report.candidates
+    name = report.reference.name
+    assert (alone.name, alone.status) == (f"{name}@threads=1", "OK")
+    assert report.reference.options == RunOptions(threads=2)
+    assert (alone.options, elsewhere.options) == (
+        RunOptions(threads=1),
+        RunOptions(backend="onnxruntime", threads=2),
+    )
+    assert report.reference.figures.sessions["detector"].threads == 2
+    assert alone.figures.sessions["detector"].threads == 1
+    assert (elsewhere.name, elsewhere.status) == ("elsewhere", "FAILED")
+    assert "not for 'onnxruntime'" in elsewhere.reason
+
+
+def test_memory_is_measured_with_the_options_of_each(tiny_bundle, labelled_pictures, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        module, "measure_peak_memory", lambda bundle, pictures, **options: asked.append(options)
+    )
+    setup = Setup(tiny_bundle, threads=1, properties={"PERFORMANCE_HINT": "LATENCY"})
+    compare(tiny_bundle, [setup], labelled_pictures / "pictures", limit=1)
+    assert asked == [
+        {"backend": None, "device": "CPU", "precision": "f32", "threads": None, "properties": {}},
+        {
+            **{"backend": None, "device": "CPU", "precision": "f32", "threads": 1},
+            "properties": {"PERFORMANCE_HINT": "LATENCY"},
+        },
+    ]
+
+
+@pytest.mark.usefixtures("no_memory")
+def test_what_runs_beside_is_measured_and_not_judged(tiny_bundle, worse_bundle, labelled_pictures):
+    with Segmenter.load(worse_bundle) as worse:
+        report = compare(
+            tiny_bundle,
+            [tiny_bundle],
+            labelled_pictures / "pictures",
+            annotations=labelled_pictures / "labels.json",
+            beside={"noisy": worse},
+        )
+        assert len(worse(np.zeros((40, 60, 3), np.uint8))) >= 0  # it is still open
+    (noisy,) = report.beside
+    assert report.ok
+    assert noisy.name == "noisy"
+    assert noisy.accuracy.box.ap < report.reference.figures.accuracy.box.ap - 5
+    assert noisy.agreement.agreement < 90
+    assert noisy.speed.frames == 4
+    assert noisy.sessions == worse.info.parts
+
+
+@pytest.mark.usefixtures("no_memory")
+def test_what_runs_beside_and_fails_is_an_error(tiny_bundle, labelled_pictures):
+    with Segmenter.load(tiny_bundle) as closed:
+        pass
+    with pytest.raises(EngineError, match="mine: cannot be run: .*closed"):
+        compare(tiny_bundle, [tiny_bundle], labelled_pictures / "pictures", beside={"mine": closed}, limit=1)
+
+
 # What it refuses before the work starts
 
 
@@ -221,6 +284,18 @@ class TestRefusals:
         other = with_classes(tiny_bundle, tmp_path / "other", names)
         with pytest.raises(InputError, match=words):
             compare(tiny_bundle, [other], labelled_pictures / "pictures")
+
+    def test_names_of_what_runs_beside(self, tiny_bundle, worse_bundle, labelled_pictures, tmp_path):
+        other = with_classes(tiny_bundle, tmp_path / "other", ["spoon", "cup", "table"])
+        with Segmenter.load(tiny_bundle) as same, Segmenter.load(other) as different:
+            for beside, words in (
+                ({tiny_bundle.path.name: same}, "that no bundle is called by"),
+                ({"": same}, "that no bundle is called by"),
+                ({"mine": "no segmenter"}, "beside: mine: got 'no segmenter'"),
+                ({"mine": different}, "beside: mine: got other classes"),
+            ):
+                with pytest.raises(InputError, match=words):
+                    compare(tiny_bundle, [worse_bundle], labelled_pictures / "pictures", beside=beside)
 
     def test_an_empty_folder(self, tiny_bundle, tmp_path):
         with pytest.raises(InputError, match="no pictures found"):
@@ -287,21 +362,6 @@ def test_pictures_that_cannot_be_read_are_left_out_and_noted(tiny_bundle, labell
 
 def test_the_public_name():
     assert edgeblend.compare is compare
-
-
-@pytest.mark.parametrize(
-    ("paths", "names"),
-    [
-        (["/m/fp32", "/m/int8"], ["fp32", "int8"]),
-        (["/m/a/net", "/m/b/net"], ["a/net", "b/net"]),
-        (["/m/a/x/net", "/m/b/x/net", "/m/b/x/other"], ["a/x/net", "b/x/net", "other"]),
-        (["/m/net", "/m/net", "/m/net"], ["net", "net (2)", "net (3)"]),
-        (["/m/net.zip", "/m/net"], ["net.zip", "net"]),
-        (["/m/net", "/m/n/net", "/m/n/net"], ["m/net", "n/net", "n/net (2)"]),
-    ],
-)
-def test_names_tell_bundles_apart(paths, names):
-    assert name_bundles([Path(path) for path in paths]) == names
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from edgeblend.errors import BundleError, OutputError
 
 pytest.importorskip("openvino")
 
+NO_TIME = '{"load_s": 0.0, "first_result_s": 0.0, "peak_memory": null}'
+
 
 @pytest.fixture
 def frames():
@@ -41,6 +43,30 @@ def test_it_is_handed_the_options_and_the_frames(small_bundle, frames, monkeypat
     monkeypatch.setattr(fresh_start, "run_fresh", run)
     options = {"device": "GPU", "precision": "f16", "threads": 3, "score_threshold": 0.5}
     assert measure_fresh_start(small_bundle.path, frames, **options) == FreshStart(1.5, 2.5, None)
+
+
+def test_engine_and_properties_reach_the_process(small_bundle, frames, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        fresh_start, "run_fresh", lambda module, arguments, *, bundle: asked.append(arguments) or NO_TIME
+    )
+    properties = {"HINT": "a=b", "-N": ""}
+    measure_fresh_start(small_bundle.path, frames, backend="openvino", properties=properties)
+    loaded = []
+
+    def load(path, **options):
+        loaded.append((path, options))
+        raise BundleError("seen enough")
+
+    monkeypatch.setattr("edgeblend.runtime.segmenter.Segmenter.load", load)
+    monkeypatch.setattr(fresh_start.np, "load", lambda path: None)
+    assert main(asked[0]) == BundleError.exit_code
+    ((path, options),) = loaded
+    assert path == small_bundle.path
+    assert options == {
+        "backend": "openvino", "device": "CPU", "precision": "f32", "threads": None,
+        "properties": properties, "score_threshold": None, "cache_dir": None,
+    }  # fmt: skip
 
 
 def test_its_last_words_are_the_reason(tmp_path, frames):
