@@ -19,6 +19,7 @@ from edgeblend.errors import (
     EdgeBlendError,
     EngineError,
     InputError,
+    MissingPackageError,
     OutputError,
     TrainingError,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "EngineError",
     "InputError",
     "Instances",
+    "MissingPackageError",
     "OutputError",
     "Recipe",
     "Segmenter",
@@ -115,9 +117,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute can be a
         missing = (error.name or "").partition(".")[0]
         if missing not in packages:
             raise
-        raise EngineError(
-            f'{doing} needs {missing}, which is not installed; run `pip install "edgeblend[{extra}]"`'
-        ) from error
+        raise MissingPackageError.for_task(doing, missing, extra=extra) from error
     globals()[name] = value
     return value
 

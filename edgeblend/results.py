@@ -21,7 +21,7 @@ from edgeblend.arguments.checks import (
     check_whole,
 )
 from edgeblend.arguments.choices import check_choice
-from edgeblend.errors import InputError
+from edgeblend.errors import InputError, MissingPackageError
 from edgeblend.masks import paste, polygons, rle
 
 if TYPE_CHECKING:
@@ -244,13 +244,14 @@ class Instances:
         """Return these instances as ``supervision.Detections`` with masks and class names.
 
         Raises:
-            InputError: the supervision package is not installed.
+            InputError: the threshold is no probability.
+            MissingPackageError: the supervision package is not installed.
         """
         try:
             import supervision
         except ImportError as error:
-            raise InputError(
-                'to_supervision needs the supervision package: pip install "edgeblend[supervision]"'
+            raise MissingPackageError.for_task(
+                "to_supervision", "supervision", extra="supervision"
             ) from error
         return supervision.Detections(
             xyxy=self.boxes.copy(),

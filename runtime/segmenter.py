@@ -117,7 +117,8 @@ class Segmenter:
 
         Raises:
             BundleError: the bundle is not whole.
-            EngineError: the engine or the device is not there, or does not take the bundle.
+            EngineError: the engine is unknown, the device is not there, or does not take the bundle.
+            MissingPackageError: the engine is not installed.
             InputError: an option's value is not valid.
         """
         engine: dict[str, Any] = {

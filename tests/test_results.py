@@ -9,7 +9,7 @@ import pytest
 from pycocotools import mask as coco
 
 from edgeblend.classes import COCO_STUFF, COCO_STUFF_IDS, COCO_THING_IDS, COCO_THINGS
-from edgeblend.errors import InputError
+from edgeblend.errors import InputError, MissingPackageError
 from edgeblend.results import Instances
 
 NAMES = ("cat", "dog", "cow")
@@ -236,7 +236,7 @@ def test_the_real_supervision():
 
 def test_a_missing_supervision_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "supervision", None)
-    with pytest.raises(InputError, match=r'pip install "edgeblend\[supervision\]"'):
+    with pytest.raises(MissingPackageError, match=r'pip install "edgeblend\[supervision\]"'):
         three().to_supervision()
 
 

@@ -104,8 +104,8 @@ def read_pictures(
         limit: take so many at most, spread evenly.
 
     Raises:
-        InputError: there is nothing to measure on, annotations fit neither pictures nor classes, or
-            faster-coco-eval, which they need, is not installed.
+        InputError: there is nothing to measure on, or annotations fit neither pictures nor classes.
+        MissingPackageError: faster-coco-eval, which annotations need, is not installed.
     """
     if limit is not None:
         check_whole("limit", limit, 1, MOST)

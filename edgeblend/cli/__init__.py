@@ -1,6 +1,6 @@
 """The command line: ``edgeblend demo | train | convert | quantize | compare | ...``.
 
-Exit codes: 0 done; 1 unexpected failure; 2 wrong usage; 3 to 11 as the classes in
+Exit codes: 0 done; 1 unexpected failure; 2 wrong usage; 3 to 11 and 13 as the classes in
 :mod:`edgeblend.errors` say; the others as :mod:`edgeblend.terminal.exit_codes` does.
 """
 

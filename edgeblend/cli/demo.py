@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from edgeblend.errors import EngineError, InputError
+from edgeblend.errors import InputError, MissingPackageError
 from edgeblend.files import paths
 from edgeblend.terminal.output import show, tell
 from edgeblend.terminal.printing import aligned, print_json, print_rows
@@ -97,9 +97,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_installed() -> None:
     if missing := [package for module, package in _NEEDS.items() if find_spec(module) is None]:
-        raise EngineError(
+        raise MissingPackageError(
             f"the demo needs {', '.join(missing)}, not installed here; "
-            'run `pip install "edgeblend[demo]"` (in a clone: `pip install -e ".[demo]"`)'
+            'run `pip install "edgeblend[demo]"` (in a clone: `pip install -e ".[demo]"`)',
+            name=missing[0],
+            extra="demo",
         )
 
 

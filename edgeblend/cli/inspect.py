@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeblend.bundle import Bundle
-from edgeblend.errors import EngineError, InputError
+from edgeblend.errors import InputError, MissingPackageError
 from edgeblend.files import paths
 from edgeblend.report.figures import counted
 from edgeblend.terminal.exit_codes import FINDING
@@ -162,9 +162,7 @@ def _show_checkpoint(path: Path, *, as_json: bool) -> None:
     try:
         from edgeblend.model.checkpoints.read import checkpoint_digest, matching_configs, read_checkpoint
     except ModuleNotFoundError as error:
-        raise EngineError(
-            f'reading a checkpoint needs {error.name}; run `pip install "edgeblend[convert]"`'
-        ) from error
+        raise MissingPackageError.for_task("reading a checkpoint", error.name, extra="convert") from error
     state = read_checkpoint(path)
     configs = matching_configs(state)
     report: dict[str, Any] = {

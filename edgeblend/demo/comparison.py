@@ -31,7 +31,8 @@ def compare(
 
     Raises:
         EngineError: one cannot be run.
-        InputError: a picture cannot be read, or faster-coco-eval is not installed.
+        InputError: a picture cannot be read.
+        MissingPackageError: faster-coco-eval is not installed.
     """
     from edgeblend.calibration.evaluation.comparison import Contender, Failed, measure_side_by_side
 

@@ -14,7 +14,7 @@ from edgeblend.converters.quantize.toolkits import (
     ToolkitEntry,
     load_toolkit,
 )
-from edgeblend.errors import EngineError, InputError
+from edgeblend.errors import EngineError, InputError, MissingPackageError
 from edgeblend.recipe import Recipe
 
 RECIPE = Recipe(name="mine")
@@ -66,7 +66,7 @@ def test_a_toolkit_that_is_not_installed_names_its_extra(missing, manifest, monk
         if module.partition(".")[0] == missing or (module.startswith(ours) and module != toolkits.__name__):
             monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(EngineError, match=rf'needs {missing}.*pip install "edgeblend\[quantize\]"'):
+    with pytest.raises(MissingPackageError, match=rf'needs {missing}.*pip install "edgeblend\[quantize\]"'):
         load_toolkit(RECIPE, manifest)
 
 
