@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from edgeblend.converters.quantize.quantize import quantize
     from edgeblend.converters.quantize.sensitivity import measure_sensitivity
     from edgeblend.recipe import Recipe
-    from edgeblend.results import Instances
+    from edgeblend.results import Instance, Instances
     from edgeblend.runtime.images import read_image
     from edgeblend.runtime.segmenter import Segmenter
     from edgeblend.training.options import Augmentation, TrainingOptions
@@ -53,6 +53,7 @@ __all__ = [
     "EdgeBlendError",
     "EngineError",
     "InputError",
+    "Instance",
     "Instances",
     "MissingPackageError",
     "OutputError",
@@ -81,6 +82,7 @@ _LAZY = {
     "Augmentation": "edgeblend.training.options",
     "BenchReport": "edgeblend.calibration.bench.report",
     "Bundle": "edgeblend.bundle",
+    "Instance": "edgeblend.results",
     "Instances": "edgeblend.results",
     "Recipe": "edgeblend.recipe",
     "Segmenter": "edgeblend.runtime.segmenter",

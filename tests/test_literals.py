@@ -43,19 +43,29 @@ from edgeblend.converters.quantize.recipe_files import load_recipe
 from edgeblend.converters.reference import torch_segmenter
 from edgeblend.converters.split import split_network
 from edgeblend.converters.targets import check_target
+from edgeblend.draw.overlay import draw
 from edgeblend.errors import InputError
 from edgeblend.recipe import Recipe
 from edgeblend.results import Instances
 from edgeblend.runtime import blender
 from edgeblend.runtime.assemble import place
+from edgeblend.runtime.images import to_frame
 from edgeblend.runtime.segmenter import Segmenter
 from edgeblend.runtime.sessions import engine_options, open_sessions
 from edgeblend.training.devices import choose_precision
 from edgeblend.training.options import TrainingOptions, check_training_options
 
-PACKAGES = ("masks", "runtime", "calibration", "converters", "training")
+PACKAGES = ("results", "masks", "draw", "runtime", "calibration", "converters", "training")
 WRONG = "no such word"
 NOBODY: Any = None  # what is not looked at before the word
+EMPTY = np.zeros((4, 6, 3), np.uint8)
+NOTHING = Instances.empty((4, 6), ("cat",), 2)
+
+
+def closed(bundle: Bundle) -> Segmenter:
+    """A segmenter without an engine."""
+    return Segmenter(bundle.manifest, {}, attention=None)
+
 
 Attempt = Callable[[Any, Bundle], object]
 
@@ -109,9 +119,15 @@ TRIED: dict[str, Attempt] = {
         for name in ("activations", "bias_correction", "range_estimator", "detector", "basis")
     },
     "recipe.Recipe(float_roles)": lambda word, bundle: load_recipe(Recipe(name="mine", float_roles=(word,))),
-    "results.Instances.to_coco(segmentation)": lambda word, bundle: Instances.empty(
+    "draw.overlay.draw(color)": lambda word, bundle: draw(EMPTY, NOTHING, color=word),
+    "results.instances.Instances.draw(color)": lambda word, bundle: NOTHING.draw(EMPTY, color=word),
+    "results.instances.Instances.to_coco(segmentation)": lambda word, bundle: Instances.empty(
         (4, 6), ("cat",), 2
     ).to_coco(1, segmentation=word),
+    "runtime.images.to_frame(color)": lambda word, bundle: to_frame("image", EMPTY, color=word),
+    "runtime.segmenter.Segmenter.__call__(color)": lambda word, bundle: closed(bundle)(EMPTY, color=word),
+    "runtime.segmenter.Segmenter.stream(color)": lambda word, bundle: closed(bundle).stream([], color=word),
+    "runtime.segmenter.Segmenter.stream(errors)": lambda word, bundle: closed(bundle).stream([], errors=word),
     "runtime.assemble.place(paste)": lambda word, bundle: place(
         NOBODY, NOBODY, scale=(1, 1), frame_size=(4, 6), paste=word
     ),
@@ -167,6 +183,9 @@ OURS = {
         "converters.quantize.toolkits.Toolkit.save_model(part)",
         "converters.split.DetectorGraph.__init__(attention)",
         "converters.targets.Target.export_graph(precision)",
+        "runtime.stream.Lane.__call__(color)",
+        "runtime.stream.stream_frames(color)",
+        "runtime.stream.stream_frames(errors)",
         "converters.tflite.export.export_graph(precision)",
         "converters.tflite.precision.round_weights(precision)",
         "converters.ethos_u.vela_report.graph_report(part)",
@@ -210,7 +229,11 @@ def parameters_of(where: str, thing: object, module: ModuleType) -> Iterator[Par
         for name, parameter in inspect.signature(thing).parameters.items():
             annotation = parameter.annotation
             if isinstance(annotation, str):
-                names = {**vars(edgeblend.manifest), **vars(module)}  # what only type checkers import, too
+                names = {
+                    **vars(edgeblend.manifest),
+                    **vars(edgeblend.runtime.images),
+                    **vars(module),
+                }  # what only type checkers import, too
                 annotation = eval(annotation, names)  # noqa: S307 - our own source
             if takes_words(annotation):
                 yield Parameter(where, name)

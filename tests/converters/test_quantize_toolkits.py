@@ -61,7 +61,7 @@ def test_a_target_that_nothing_quantizes(manifest):
 
 @pytest.mark.parametrize("missing", ["nncf", "openvino"])
 def test_a_toolkit_that_is_not_installed_names_its_extra(missing, manifest, monkeypatch):
-    ours = "edgeblend.converters.quantize."
+    ours = ("edgeblend.converters.quantize.", "edgeblend.converters.openvino.")
     for module in list(sys.modules):
         if module.partition(".")[0] == missing or (module.startswith(ours) and module != toolkits.__name__):
             monkeypatch.delitem(sys.modules, module)

@@ -97,7 +97,7 @@ WRITE_LIMITED = """
 import resource, signal, sys
 from pathlib import Path
 import numpy as np
-from edgeblend.cli import annotated_video
+from edgeblend.draw import video as annotated_video
 from edgeblend.errors import OutputError
 
 codec = next(codec for codec in annotated_video.CODECS if codec.name == sys.argv[1])
