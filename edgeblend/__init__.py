@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edgeblend.calibration.bench.bench import bench
     from edgeblend.calibration.bench.report import BenchReport
     from edgeblend.calibration.evaluation.compare import compare
+    from edgeblend.calibration.evaluation.evaluate import EvaluationReport, evaluate
     from edgeblend.converters.convert import convert
     from edgeblend.converters.ethos_u.convert import convert_for_ethos_u
     from edgeblend.converters.openvino.npu_lint import lint_for_npu
@@ -52,6 +53,7 @@ __all__ = [
     "ConversionError",
     "EdgeBlendError",
     "EngineError",
+    "EvaluationReport",
     "InputError",
     "Instance",
     "Instances",
@@ -66,6 +68,7 @@ __all__ = [
     "compare",
     "convert",
     "convert_for_ethos_u",
+    "evaluate",
     "lint_for_npu",
     "measure_sensitivity",
     "quantize",
@@ -82,6 +85,7 @@ _LAZY = {
     "Augmentation": "edgeblend.training.options",
     "BenchReport": "edgeblend.calibration.bench.report",
     "Bundle": "edgeblend.bundle",
+    "EvaluationReport": "edgeblend.calibration.evaluation.evaluate",
     "Instance": "edgeblend.results",
     "Instances": "edgeblend.results",
     "Recipe": "edgeblend.recipe",
@@ -91,6 +95,7 @@ _LAZY = {
     "compare": "edgeblend.calibration.evaluation.compare",
     "convert": "edgeblend.converters.convert",
     "convert_for_ethos_u": "edgeblend.converters.ethos_u.convert",
+    "evaluate": "edgeblend.calibration.evaluation.evaluate",
     "lint_for_npu": "edgeblend.converters.openvino.npu_lint",
     "measure_sensitivity": "edgeblend.converters.quantize.sensitivity",
     "quantize": "edgeblend.converters.quantize.quantize",

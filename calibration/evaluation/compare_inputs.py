@@ -118,7 +118,7 @@ def read_pictures(
     if not count_objects(dataset):
         raise InputError(
             f"{annotations}: expected objects on the {len(dataset.images)} pictures to measure accuracy, got "
-            "none; leave the annotations out to compare without labels"
+            "none; label some, or compare bundles without annotations"
         )
     for image in dataset.images:
         read_picture(image)

@@ -18,8 +18,8 @@ from edgeblend.cli import build_parser, main
 from edgeblend.terminal import stopping
 from edgeblend.terminal.exit_codes import EXIT_CODES
 
-COMMANDS = ("demo", "train", "convert", "quantize", "compare", "bench", "sensitivity", "inspect")
-COMMANDS += ("run", "doctor")
+COMMANDS = ("demo", "train", "convert", "quantize", "evaluate", "compare", "bench")
+COMMANDS += ("sensitivity", "inspect", "run", "doctor")
 PRINTING = ("print", "sys.stdout.write", "sys.stderr.write")
 MODULES = sorted((Path(edgeblend.__file__).parent / "cli").glob("*.py"))
 
