@@ -32,6 +32,7 @@ from edgeblend.bundle import Bundle
 from edgeblend.calibration.bench.bench import bench
 from edgeblend.calibration.evaluation.compare import compare
 from edgeblend.calibration.evaluation.compare_report import ap_change
+from edgeblend.calibration.evaluation.evaluate import evaluate
 from edgeblend.calibration.measuring.fresh_start import measure_fresh_start
 from edgeblend.calibration.measuring.peak_memory import measure_peak_memory
 from edgeblend.calibration.sampling.sample import sample_frames
@@ -75,6 +76,9 @@ TRIED: dict[str, Attempt] = {
     "calibration.bench.bench.bench(precision)": lambda word, bundle: bench(bundle, precision=word),
     "calibration.evaluation.compare.compare(precision)": lambda word, bundle: compare(
         bundle, [bundle], bundle.path, precision=word
+    ),
+    "calibration.evaluation.evaluate.evaluate(precision)": lambda word, bundle: evaluate(
+        bundle, bundle.path, "a.json", precision=word
     ),
     "calibration.evaluation.compare_report.ap_change(kind)": lambda word, bundle: ap_change(None, None, word),
     "calibration.measuring.fresh_start.measure_fresh_start(precision)": lambda word, bundle: (
@@ -125,7 +129,6 @@ TRIED: dict[str, Attempt] = {
         (4, 6), ("cat",), 2
     ).to_coco(1, segmentation=word),
     "runtime.images.to_frame(color)": lambda word, bundle: to_frame("image", EMPTY, color=word),
-    "runtime.segmenter.Segmenter.__call__(color)": lambda word, bundle: closed(bundle)(EMPTY, color=word),
     "runtime.segmenter.Segmenter.stream(color)": lambda word, bundle: closed(bundle).stream([], color=word),
     "runtime.segmenter.Segmenter.stream(errors)": lambda word, bundle: closed(bundle).stream([], errors=word),
     "runtime.assemble.place(paste)": lambda word, bundle: place(
@@ -183,7 +186,6 @@ OURS = {
         "converters.quantize.toolkits.Toolkit.save_model(part)",
         "converters.split.DetectorGraph.__init__(attention)",
         "converters.targets.Target.export_graph(precision)",
-        "runtime.stream.Lane.__call__(color)",
         "runtime.stream.stream_frames(color)",
         "runtime.stream.stream_frames(errors)",
         "converters.tflite.export.export_graph(precision)",

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.arguments.checks import MOST, check_list, check_whole
 from edgeblend.draw.label_places import Rectangle, place_labels
 from edgeblend.errors import InputError
 from edgeblend.masks.paste import paste_region
@@ -59,13 +60,20 @@ def _draw(canvas: NDArray[np.uint8], instances: Instances, colours: Sequence[int
             "pass the frame as the segmenter saw it"
         )
     falling = range(len(instances))
-    chosen = [instance_colour(i) for i in (falling if colours is None else colours)]
+    chosen = [instance_colour(i) for i in (falling if colours is None else _checked(colours, len(instances)))]
     for i in reversed(falling):
         _draw_mask(canvas, instances.mask_probs[i], instances.mask_boxes[i], chosen[i])
     for i in reversed(falling):
         _draw_box(canvas, instances.boxes[i], chosen[i])
     for label, colour in zip(_labels(canvas, instances), chosen, strict=True):
         _draw_label(canvas, label, colour)
+
+
+def _checked(colours: Sequence[int], count: int) -> list[int]:
+    numbers = [check_whole("colours", one, 0, MOST) for one in check_list("colours", colours, "numbers")]
+    if len(numbers) != count:
+        raise InputError(f"colours: got {len(numbers)} for {count} instances; give one per instance")
+    return numbers
 
 
 def instance_colour(index: int) -> Colour:

@@ -157,6 +157,14 @@ def test_the_method_draws_what_the_function_draws(tmp_path):
     assert not np.array_equal(found.draw(frame, colours=[3, 4]), expected)
 
 
+@pytest.mark.parametrize("colours", [[1], [1, 2, 3], [1, -1], [1, 2.5], 5, "12"])
+def test_colours_are_one_number_per_instance(colours):
+    found = instances_of([[20, 30, 180, 110], [0, 0, 60, 50]])
+    assert draw(grey_frame(), found, colours=np.array([1, 2])).shape == (*FRAME, 3)
+    with pytest.raises(InputError, match="colours"):
+        draw(grey_frame(), found, colours=colours)
+
+
 def test_rgb_in_is_rgb_out():
     frame = np.random.default_rng(0).integers(0, 255, (*FRAME, 3), np.uint8)
     found = instances_of([[20, 30, 180, 110]])
