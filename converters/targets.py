@@ -10,7 +10,7 @@ from torch import Tensor
 from edgeblend.converters.exported import ExportedGraph
 from edgeblend.converters.split import Shape, SplitGraph
 from edgeblend.converters.third_party import import_one_at_a_time
-from edgeblend.errors import EngineError, InputError
+from edgeblend.errors import EngineError, InputError, MissingPackageError
 from edgeblend.manifest import GraphPrecision
 from edgeblend.model.config import ModelConfig
 from edgeblend.processes.third_party_warnings import warnings_are_no_errors
@@ -56,7 +56,8 @@ def load_target(name: str) -> Target:
     """Import what exports to ``name``.
 
     Raises:
-        EngineError: the target is unknown, or what it needs is not installed.
+        EngineError: the target is unknown.
+        MissingPackageError: what it needs is not installed.
     """
     if name not in TARGETS:
         raise EngineError(f"unknown target {name!r}; known are {', '.join(TARGETS)}")
@@ -64,9 +65,7 @@ def load_target(name: str) -> Target:
         return cast(Target, import_one_at_a_time(TARGETS[name]))
     except ModuleNotFoundError as error:
         extra = "convert" if name == "openvino" else f"convert-{name}"
-        raise EngineError(
-            f'target {name!r} needs {error.name}; run `pip install "edgeblend[{extra}]"`'
-        ) from error
+        raise MissingPackageError.for_task(f"target {name!r}", error.name, extra=extra) from error
 
 
 def check_target(

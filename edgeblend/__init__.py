@@ -19,6 +19,7 @@ from edgeblend.errors import (
     EdgeBlendError,
     EngineError,
     InputError,
+    MissingPackageError,
     OutputError,
     TrainingError,
 )
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from edgeblend.calibration.bench.bench import bench
     from edgeblend.calibration.bench.report import BenchReport
     from edgeblend.calibration.evaluation.compare import compare
+    from edgeblend.calibration.evaluation.evaluate import EvaluationReport, evaluate
     from edgeblend.calibration.measuring.setups import Setup
     from edgeblend.converters.convert import convert
     from edgeblend.converters.ethos_u.convert import convert_for_ethos_u
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from edgeblend.converters.quantize.quantize import quantize
     from edgeblend.converters.quantize.sensitivity import measure_sensitivity
     from edgeblend.recipe import Recipe
-    from edgeblend.results import Instances
+    from edgeblend.results import Instance, Instances
     from edgeblend.runtime.images import read_image
     from edgeblend.runtime.segmenter import Segmenter
     from edgeblend.training.options import Augmentation, TrainingOptions
@@ -52,8 +54,11 @@ __all__ = [
     "ConversionError",
     "EdgeBlendError",
     "EngineError",
+    "EvaluationReport",
     "InputError",
+    "Instance",
     "Instances",
+    "MissingPackageError",
     "OutputError",
     "Recipe",
     "Segmenter",
@@ -65,6 +70,7 @@ __all__ = [
     "compare",
     "convert",
     "convert_for_ethos_u",
+    "evaluate",
     "lint_for_npu",
     "measure_sensitivity",
     "quantize",
@@ -81,6 +87,8 @@ _LAZY = {
     "Augmentation": "edgeblend.training.options",
     "BenchReport": "edgeblend.calibration.bench.report",
     "Bundle": "edgeblend.bundle",
+    "EvaluationReport": "edgeblend.calibration.evaluation.evaluate",
+    "Instance": "edgeblend.results",
     "Instances": "edgeblend.results",
     "Recipe": "edgeblend.recipe",
     "Segmenter": "edgeblend.runtime.segmenter",
@@ -90,6 +98,7 @@ _LAZY = {
     "compare": "edgeblend.calibration.evaluation.compare",
     "convert": "edgeblend.converters.convert",
     "convert_for_ethos_u": "edgeblend.converters.ethos_u.convert",
+    "evaluate": "edgeblend.calibration.evaluation.evaluate",
     "lint_for_npu": "edgeblend.converters.openvino.npu_lint",
     "measure_sensitivity": "edgeblend.converters.quantize.sensitivity",
     "quantize": "edgeblend.converters.quantize.quantize",
@@ -118,9 +127,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute can be a
         missing = (error.name or "").partition(".")[0]
         if missing not in packages:
             raise
-        raise EngineError(
-            f'{doing} needs {missing}, which is not installed; run `pip install "edgeblend[{extra}]"`'
-        ) from error
+        raise MissingPackageError.for_task(doing, missing, extra=extra) from error
     globals()[name] = value
     return value
 

@@ -102,9 +102,33 @@ class BundleError(EdgeBlendError):
 
 
 class EngineError(EdgeBlendError):
-    """An engine or a device is not there, or failed."""
+    """An engine or a device is unknown, not there, or failed; see also :class:`MissingPackageError`."""
 
     exit_code = 7
+
+
+class MissingPackageError(EdgeBlendError, ImportError):
+    """A package that the task needs is not installed. The message names the extra that brings it.
+
+    It is an ``ImportError``, too, so that code which makes do without a package can catch it as one.
+    """
+
+    exit_code = 13
+    # Plain class attributes: an instance keeps its own in its dictionary, where pickling finds them.
+    name: str | None = None
+    """Name that failed to be imported; None where it is not known."""
+    extra: str | None = None
+    """Extra of edgeblend that brings the package; None where none does."""
+
+    def __init__(self, message: str, *, name: str | None = None, extra: str | None = None) -> None:
+        super().__init__(message)
+        self.name, self.extra = name, extra
+
+    @classmethod
+    def for_task(cls, task: str, name: str | None, *, extra: str) -> MissingPackageError:
+        """Return the error of a task, such as ``converting``, that needs a package of an extra."""
+        message = f'{task} needs {name}, which is not installed; run `pip install "edgeblend[{extra}]"`'
+        return cls(message, name=name, extra=extra)
 
 
 class ConversionError(EdgeBlendError):

@@ -1,4 +1,4 @@
-"""Pictures in: whatever people hand over becomes (H, W, 3) uint8 BGR, or an error that says why not.
+"""Images in: whatever people hand over becomes (H, W, 3) uint8 BGR, or an error that says why not.
 
 OpenCV's decoders differ between versions in what they make of a damaged file: some hand out grey
 filler with a line on stderr, some nothing. So :mod:`edgeblend.runtime.image_files` checks files for
@@ -8,15 +8,17 @@ level is left alone: it belongs to the whole process, and so to the application.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol, TypeGuard, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.arguments.checks import check_path
+from edgeblend.arguments.choices import check_choice
 from edgeblend.errors import InputError
 from edgeblend.files.paths import is_dir
 from edgeblend.runtime.image_files import UNREADABLE_KINDS, kind_of, whole_picture
@@ -43,7 +45,86 @@ IMAGE_SUFFIXES = frozenset(
 )
 """What this OpenCV reads, in lower case; not every build has the decoders of AVIF, GIF and JPEG 2000."""
 
+_PIL_NUMBERS = ("I", "F")  # 32 bits a pixel, whose range nobody knows
 _EXPECTED = "expected an (H, W, 3) uint8 BGR array (grey, BGRA and uint16 are served too)"
+
+
+ChannelOrder = Literal["bgr", "rgb"]
+
+
+class PilImage(Protocol):
+    """What is used of a ``PIL.Image.Image``, so that PIL is never imported here."""
+
+    @property
+    def mode(self) -> str:
+        """Such as ``RGB``."""
+
+    def convert(self, mode: str) -> Any:  # noqa: ANN401 - another PIL image
+        """Return it in another mode."""
+
+    def getexif(self) -> Any:  # noqa: ANN401 - a mapping of PIL's own
+        """Return EXIF tags by number."""
+
+
+Image = str | PathLike[str] | NDArray[Any] | PilImage
+"""A file, an array (H, W, 3), or a PIL image."""
+
+_ORIENTATION = 0x0112  # of EXIF
+_TURNED: Mapping[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
+    7: lambda pixels: pixels.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
+}
+"""How an image becomes upright, by its EXIF orientation."""
+
+
+def to_frame(name: str, image: Image, *, color: ChannelOrder = "bgr") -> NDArray[np.uint8]:
+    """Return an image as (H, W, 3) uint8 BGR, upright as its EXIF tag says.
+
+    Args:
+        name: the argument, as the caller writes it.
+        image: a file, see :func:`read_image`; an array, see :func:`to_bgr8`; or a PIL image.
+        color: channel order of an array with three or four channels. Files and PIL images know their own.
+
+    Raises:
+        InputError: it is no image, or cannot be read.
+    """
+    check_choice("color", color, get_args(ChannelOrder))
+    if isinstance(image, str | PathLike):
+        return read_image(image)
+    if isinstance(image, np.ndarray):
+        array = to_bgr8(image)
+        swapped = color == "rgb" and image.ndim == 3 and image.shape[2] > 1
+        return np.ascontiguousarray(array[..., ::-1]) if swapped else array
+    if _is_pil(image):
+        return _from_pil(name, image)
+    raise InputError(f"{name}: got {_what(image)}; give a path, an (H, W, 3) uint8 array or a PIL image")
+
+
+def _is_pil(image: object) -> TypeGuard[PilImage]:
+    return any(kind.__module__.partition(".")[0] == "PIL" for kind in type(image).__mro__)
+
+
+def _from_pil(name: str, image: PilImage) -> NDArray[np.uint8]:
+    """Return a PIL image as (H, W, 3) uint8 BGR, upright."""
+    if image.mode in _PIL_NUMBERS:
+        raise InputError(
+            f"{name}: got a PIL image of mode {image.mode}; scale it to 0..255 and convert it to mode RGB"
+        )
+    try:
+        deep = image.mode.startswith("I;16")
+        pixels = np.asarray(image if deep else image.convert("RGB"))
+        # After the pixels, since PIL itself turns some files upright when it reads them.
+        orientation = image.getexif().get(_ORIENTATION)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{name}: PIL cannot read the image: {error}; copy it again") from None
+    if isinstance(orientation, int) and orientation in _TURNED:
+        pixels = _TURNED[orientation](pixels)
+    return to_frame(name, np.ascontiguousarray(pixels), color="rgb")
 
 
 def to_bgr8(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -148,13 +229,18 @@ def _check_picture(array: object) -> None:
 def _describe(value: object) -> str:
     """Say what a value that is no array is, and how to make it one."""
     if value is None:
-        return "None; cv2.imread and VideoCapture.read return it where there is nothing to read"
+        return _what(value)
     if isinstance(value, str | PathLike):
         return f"the path {value!r}; read it with edgeblend.runtime.images.read_image"
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
-    if kind.startswith("PIL."):
-        return f"a {kind}; use np.asarray(image.convert('RGB'))[..., ::-1]"
-    return f"a {kind}; convert it to a NumPy array"
+    if _is_pil(value):
+        return f"{_what(value)}; use np.asarray(image.convert('RGB'))[..., ::-1]"
+    return f"{_what(value)}; convert it to a NumPy array"
+
+
+def _what(value: object) -> str:
+    if value is None:
+        return "None; cv2.imread and VideoCapture.read return it where there is nothing to read"
+    return f"a {type(value).__module__}.{type(value).__qualname__}"
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -6,24 +6,26 @@ import threading
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeVar, get_args, overload
 
-from numpy.typing import NDArray
-
-from edgeblend.arguments.checks import check_kind, check_share, check_size, check_whole
+from edgeblend.arguments.checks import check_flag, check_kind, check_share, check_size, check_whole
 from edgeblend.arguments.choices import check_choice
 from edgeblend.bundle import Bundle
-from edgeblend.errors import InputError
+from edgeblend.errors import EdgeBlendError, InputError
 from edgeblend.manifest import Manifest, Part
 from edgeblend.results import LARGEST_FRAME, Instances
 from edgeblend.runtime.assemble import PasteMode
 from edgeblend.runtime.attention import AttentionLayer, load_attention
 from edgeblend.runtime.backends.base import MOST_THREADS, Precision, Session, SessionInfo
+from edgeblend.runtime.images import ChannelOrder, Image, to_frame
 from edgeblend.runtime.pipeline import HostPipeline
 from edgeblend.runtime.sessions import close_sessions, engine_options, fork_sessions, open_sessions
-from edgeblend.runtime.stream import stream_frames
+from edgeblend.runtime.stream import ErrorMode, stream_frames
+
+_Given = TypeVar("_Given", bound=Image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,8 @@ class Segmenter:
 
         Raises:
             BundleError: the bundle is not whole.
-            EngineError: the engine or the device is not there, or does not take the bundle.
+            EngineError: the engine is unknown, the device is not there, or does not take the bundle.
+            MissingPackageError: the engine is not installed.
             InputError: an option's value is not valid.
 
         Example:
@@ -175,19 +178,29 @@ class Segmenter:
             opened.pop_all()
         return segmenter
 
-    def __call__(self, frame: NDArray[Any], *, output_size: tuple[int, int] | None = None) -> Instances:
-        """Segment one frame.
+    def __call__(
+        self,
+        image: Image,
+        *,
+        color: ChannelOrder = "bgr",
+        output_size: tuple[int, int] | None = None,
+    ) -> Instances:
+        """Segment one image.
 
         Args:
-            frame: (H, W, 3) uint8 BGR, as OpenCV delivers it; grey, BGRA and 16-bit are converted.
-            output_size: (height, width) that results are reported at; None: the frame's own. Give
-                it when ``frame`` is a scaled copy of a picture that masks are wanted for.
+            image: a path; an array (H, W, 3) uint8, of which grey, four channels and uint16 are converted; or
+                a PIL image. Files and PIL images are turned upright as their EXIF tag says.
+            color: channel order of an array: ``bgr`` as OpenCV delivers it, or ``rgb``. Paths and PIL images
+                know their own.
+            output_size: (height, width) that results are reported at; None takes the image's own. Give it
+                when ``image`` is a scaled copy of one that masks are wanted for.
 
         Returns:
-            Instances by falling score, empty when nothing was detected; arrays of its own.
+            Instances by descending score, empty when nothing was detected, with arrays of their own.
+            ``timings_ms`` begins after a file was read.
 
         Raises:
-            InputError: the array is not a picture.
+            InputError: it is no image, or a file that cannot be read.
             EngineError: the engine failed, or the segmenter was closed.
 
         Example:
@@ -199,31 +212,89 @@ class Segmenter:
             (64, 96)
         """
         size = None if output_size is None else check_size("output_size", output_size, 1, LARGEST_FRAME)
+        frame = to_frame("image", image, color=color)
         with self._lock:
             return self._pipeline(frame, size)
 
+    @overload
     def stream(
         self,
-        frames: Iterable[NDArray[Any]],
+        frames: Iterable[Image],
         *,
+        color: ChannelOrder = ...,
+        in_flight: int | None = ...,
+        output_size: tuple[int, int] | None = ...,
+        with_frames: Literal[False] = ...,
+        errors: Literal["raise"] = ...,
+    ) -> Generator[Instances, None, None]: ...
+
+    @overload
+    def stream(
+        self,
+        frames: Iterable[_Given],
+        *,
+        color: ChannelOrder = ...,
+        in_flight: int | None = ...,
+        output_size: tuple[int, int] | None = ...,
+        with_frames: Literal[True],
+        errors: Literal["raise"] = ...,
+    ) -> Generator[tuple[_Given, Instances], None, None]: ...
+
+    @overload
+    def stream(
+        self,
+        frames: Iterable[Image],
+        *,
+        color: ChannelOrder = ...,
+        in_flight: int | None = ...,
+        output_size: tuple[int, int] | None = ...,
+        with_frames: Literal[False] = ...,
+        errors: Literal["yield"],
+    ) -> Generator[Instances | EdgeBlendError, None, None]: ...
+
+    @overload
+    def stream(
+        self,
+        frames: Iterable[_Given],
+        *,
+        color: ChannelOrder = ...,
+        in_flight: int | None = ...,
+        output_size: tuple[int, int] | None = ...,
+        with_frames: Literal[True],
+        errors: Literal["yield"],
+    ) -> Generator[tuple[_Given, Instances | EdgeBlendError], None, None]: ...
+
+    def stream(
+        self,
+        frames: Iterable[Any],
+        *,
+        color: ChannelOrder = "bgr",
         in_flight: int | None = None,
         output_size: tuple[int, int] | None = None,
-    ) -> Generator[Instances, None, None]:
+        with_frames: bool = False,
+        errors: ErrorMode = "raise",
+    ) -> Generator[Any, None, None]:
         """Segment frame after frame, several at a time.
 
         Args:
-            frames: as for calling the segmenter. They are asked for in the caller's thread, no more of them
-                than there is room for, so that a camera's or a video's reader needs no lock.
-            in_flight: how many are on their way at most; None: two more than the engine computes at
-                a time. Each takes memory of its own.
+            frames: each as for calling the segmenter. They are asked for in the caller's thread, no more of
+                them than there is room for, so that the reader of a camera or a video needs no lock. Files
+                are read in the threads that segment.
+            color: as for calling the segmenter.
+            in_flight: largest number of frames under way; None takes two more than the engine computes at a
+                time. Each takes memory of its own.
             output_size: as for calling the segmenter.
+            with_frames: whether to yield ``(frame, instances)``, with each frame as it was handed in.
+            errors: ``raise`` ends the stream with the first frame that fails. ``yield`` goes on, and yields
+                an :class:`EdgeBlendError`, with its ``frame_index``, in the place of that frame's instances.
+                What ``frames`` itself raises ends the stream all the same.
 
         Returns:
             A generator of the instances of each frame, in order. It may be left or closed at any time; frames
             that are being computed then are waited for.
 
         Raises:
-            InputError: there is no room for a frame, or a frame is no picture.
+            InputError: there is no room for a frame, or a frame is no image.
             EngineError: the engine failed, or the segmenter was closed.
 
         Example:
@@ -233,13 +304,26 @@ class Segmenter:
             >>> len(counts)
             3
         """
+        check_choice("color", color, get_args(ChannelOrder))
+        check_choice("errors", errors, get_args(ErrorMode))
+        check_flag("with_frames", with_frames)
         count = self._streams + 2
         if in_flight is not None:
             count = check_whole("in_flight", in_flight, 1, MOST_THREADS)
-        if isinstance(frames, str | bytes | Mapping) or not isinstance(frames, Iterable):
-            raise InputError(f"frames: got {type(frames).__name__}; give pictures one after the other")
+        if isinstance(frames, str | bytes | Mapping | PathLike) or not isinstance(frames, Iterable):
+            raise InputError(
+                f"frames: got {type(frames).__name__}; give images one after the other, as a list"
+            )
         size = None if output_size is None else check_size("output_size", output_size, 1, LARGEST_FRAME)
-        return stream_frames(self._fork, frames, in_flight=count, output_size=size)
+        return stream_frames(
+            self._fork,
+            frames,
+            in_flight=count,
+            color=color,
+            output_size=size,
+            with_frames=with_frames,
+            errors=errors,
+        )
 
     def _fork(self) -> Segmenter:
         """Return a segmenter over the same graphs that can run at the same time."""

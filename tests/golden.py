@@ -83,6 +83,6 @@ def decided_mask_iou(instances: Instances, index: int, expected: NDArray[np.bool
         instances.mask_probs[index], instances.mask_boxes[index], instances.frame_size
     )
     decided[top : top + probs.shape[0], left : left + probs.shape[1]] = np.abs(probs - 0.5) > 5e-4
-    mask = instances[index].masks()[0]
+    mask = instances[index].mask()
     union = np.count_nonzero((mask | expected) & decided)
     return np.count_nonzero(mask & expected & decided) / union if union else 1.0

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import edgeblend
-from edgeblend.errors import EdgeBlendError, InputError, with_text
+from edgeblend.errors import EdgeBlendError, InputError, MissingPackageError, with_text
 
 
 def _sources() -> dict[str, str]:
@@ -121,6 +121,19 @@ def test_a_constructor_that_takes_other_things():
     assert (str(copied), copied.path, copied.line) == ("x.json:3: odd", "x.json", 3)
     told = with_text(error, "bundle: odd")
     assert (type(told), str(told), told.line) == (_Odd, "bundle: odd", 3)
+
+
+def test_a_missing_package_is_an_import_error_that_names_the_extra():
+    error = MissingPackageError.for_task("converting", "torch", extra="convert")
+    advice = 'run `pip install "edgeblend[convert]"`'
+    assert str(error) == f"converting needs torch, which is not installed; {advice}"
+    assert isinstance(error, ImportError) and isinstance(error, EdgeBlendError)
+    assert not isinstance(InputError("a.png: no such file"), ImportError)
+    copied = pickle.loads(pickle.dumps(error))  # noqa: S301 - written here
+    assert _same(error, copied)
+    assert (copied.name, copied.extra) == ("torch", "convert")
+    told = with_text(error, "bundle: no")
+    assert (str(told), told.name, told.extra) == ("bundle: no", "torch", "convert")
 
 
 def test_an_error_of_python_can_be_told_otherwise():

@@ -77,7 +77,8 @@ sys.modules[{missing!r}] = None
 import edgeblend
 try:
     edgeblend.{name}
-except edgeblend.EngineError as error:
+except edgeblend.MissingPackageError as error:
+    assert (error.name, error.extra) == ({missing!r}, {extra!r})
     assert str(error).startswith({words!r}) and "edgeblend[{extra}]" in str(error), error
 else:
     raise AssertionError

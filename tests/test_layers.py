@@ -52,6 +52,10 @@ MODEL_MAY_IMPORT = (
     "edgeblend.processes.third_party_warnings",
 )
 
+LATE = {"edgeblend.results.instances": "edgeblend.draw.overlay"}
+"""What a module may import from a higher layer, within a function: ``instances.draw`` stands where people
+look for it, though drawing needs what lies above the results. Nothing else of the results depends on it."""
+
 OUTSIDE = {
     "torch": ("edgeblend.model", "edgeblend.converters", "edgeblend.training"),
     "yaml": ("edgeblend.model", "edgeblend.training"),
@@ -149,7 +153,8 @@ def _may_import(module: str, item: Import) -> bool:
     if wanted is None:  # `edgeblend.__version__`, or the lazy names
         return _within(module, REPORTING)
     own = _layer(module)
-    return own is not None and wanted <= own
+    late = item.where == "function" and module in LATE and _within(item.name, (LATE[module],))
+    return late or (own is not None and wanted <= own)
 
 
 def _layer(module: str) -> int | None:
@@ -225,6 +230,10 @@ def test_below_the_converters_only_the_runtimes_dependencies():
         ("edgeblend.runtime.new", "def f():\n    import edgeblend.cli", 1),
         ("edgeblend.runtime.new", "import edgeblend.bundle, edgeblend.runtime.nms", 0),
         ("edgeblend.spec", "from edgeblend.runtime.nms import nms", 1),
+        ("edgeblend.results.instances", "def f():\n    from edgeblend.draw.overlay import draw", 0),
+        ("edgeblend.results.instances", "from edgeblend.draw.overlay import draw", 1),
+        ("edgeblend.results.instances", "def f():\n    from edgeblend.draw.video import VideoFile", 1),
+        ("edgeblend.results.instance", "def f():\n    from edgeblend.draw.overlay import draw", 1),
         ("edgeblend.results", "if TYPE_CHECKING:\n    from edgeblend.runtime.nms import nms", 0),
         ("edgeblend.results", "if TYPE_CHECKING:\n    pass\nelse:\n    import edgeblend.runtime.nms", 1),
         ("edgeblend.calibration.new", "from edgeblend.model.config import load_config", 1),

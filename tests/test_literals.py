@@ -32,6 +32,7 @@ from edgeblend.bundle import Bundle
 from edgeblend.calibration.bench.bench import bench
 from edgeblend.calibration.evaluation.compare import compare
 from edgeblend.calibration.evaluation.compare_report import ap_change
+from edgeblend.calibration.evaluation.evaluate import evaluate
 from edgeblend.calibration.measuring.fresh_start import measure_fresh_start
 from edgeblend.calibration.measuring.peak_memory import measure_peak_memory
 from edgeblend.calibration.measuring.setups import Setup
@@ -44,19 +45,29 @@ from edgeblend.converters.quantize.recipe_files import load_recipe
 from edgeblend.converters.reference import torch_segmenter
 from edgeblend.converters.split import split_network
 from edgeblend.converters.targets import check_target
+from edgeblend.draw.overlay import draw
 from edgeblend.errors import InputError
 from edgeblend.recipe import Recipe
 from edgeblend.results import Instances
 from edgeblend.runtime import blender
 from edgeblend.runtime.assemble import place
+from edgeblend.runtime.images import to_frame
 from edgeblend.runtime.segmenter import Segmenter
 from edgeblend.runtime.sessions import engine_options, open_sessions
 from edgeblend.training.devices import choose_precision
 from edgeblend.training.options import TrainingOptions, check_training_options
 
-PACKAGES = ("masks", "runtime", "calibration", "converters", "training")
+PACKAGES = ("results", "masks", "draw", "runtime", "calibration", "converters", "training")
 WRONG = "no such word"
 NOBODY: Any = None  # what is not looked at before the word
+EMPTY = np.zeros((4, 6, 3), np.uint8)
+NOTHING = Instances.empty((4, 6), ("cat",), 2)
+
+
+def closed(bundle: Bundle) -> Segmenter:
+    """A segmenter without an engine."""
+    return Segmenter(bundle.manifest, {}, attention=None)
+
 
 Attempt = Callable[[Any, Bundle], object]
 
@@ -66,6 +77,9 @@ TRIED: dict[str, Attempt] = {
     "calibration.bench.bench.bench(precision)": lambda word, bundle: bench(bundle, precision=word),
     "calibration.evaluation.compare.compare(precision)": lambda word, bundle: compare(
         bundle, [bundle], bundle.path, precision=word
+    ),
+    "calibration.evaluation.evaluate.evaluate(precision)": lambda word, bundle: evaluate(
+        bundle, bundle.path, "a.json", precision=word
     ),
     "calibration.evaluation.compare_report.ap_change(kind)": lambda word, bundle: ap_change(None, None, word),
     "calibration.measuring.fresh_start.measure_fresh_start(precision)": lambda word, bundle: (
@@ -111,9 +125,14 @@ TRIED: dict[str, Attempt] = {
         for name in ("activations", "bias_correction", "range_estimator", "detector", "basis")
     },
     "recipe.Recipe(float_roles)": lambda word, bundle: load_recipe(Recipe(name="mine", float_roles=(word,))),
-    "results.Instances.to_coco(segmentation)": lambda word, bundle: Instances.empty(
+    "draw.overlay.draw(color)": lambda word, bundle: draw(EMPTY, NOTHING, color=word),
+    "results.instances.Instances.draw(color)": lambda word, bundle: NOTHING.draw(EMPTY, color=word),
+    "results.instances.Instances.to_coco(segmentation)": lambda word, bundle: Instances.empty(
         (4, 6), ("cat",), 2
     ).to_coco(1, segmentation=word),
+    "runtime.images.to_frame(color)": lambda word, bundle: to_frame("image", EMPTY, color=word),
+    "runtime.segmenter.Segmenter.stream(color)": lambda word, bundle: closed(bundle).stream([], color=word),
+    "runtime.segmenter.Segmenter.stream(errors)": lambda word, bundle: closed(bundle).stream([], errors=word),
     "runtime.assemble.place(paste)": lambda word, bundle: place(
         NOBODY, NOBODY, scale=(1, 1), frame_size=(4, 6), paste=word
     ),
@@ -169,6 +188,8 @@ OURS = {
         "converters.quantize.toolkits.Toolkit.save_model(part)",
         "converters.split.DetectorGraph.__init__(attention)",
         "converters.targets.Target.export_graph(precision)",
+        "runtime.stream.stream_frames(color)",
+        "runtime.stream.stream_frames(errors)",
         "converters.tflite.export.export_graph(precision)",
         "converters.tflite.precision.round_weights(precision)",
         "converters.ethos_u.vela_report.graph_report(part)",
@@ -213,7 +234,11 @@ def parameters_of(where: str, thing: object, module: ModuleType) -> Iterator[Par
         for name, parameter in inspect.signature(thing).parameters.items():
             annotation = parameter.annotation
             if isinstance(annotation, str):
-                names = {**vars(edgeblend.manifest), **vars(module)}  # what only type checkers import, too
+                names = {
+                    **vars(edgeblend.manifest),
+                    **vars(edgeblend.runtime.images),
+                    **vars(module),
+                }  # what only type checkers import, too
                 annotation = eval(annotation, names)  # noqa: S307 - our own source
             if takes_words(annotation):
                 yield Parameter(where, name)

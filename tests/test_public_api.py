@@ -66,7 +66,8 @@ WRONG: dict[str, tuple[object, ...]] = {
     "object or none": (5, [], "a", OBJECT),
     "words": (5, None, "a", [5], OBJECT),
     "recipe": (5, None, b"a", [], OBJECT),
-    "picture": (5, None, "a", b"a", [], OBJECT),
+    "image": (5, None, b"a", [], OBJECT),
+    "numbers or none": (5, "1", b"1", {1: 2}, [1.5], ["1"], [None], [True], [], [1, 2], [-1], OBJECT),
 }
 """What is no value of each kind."""
 
@@ -141,6 +142,10 @@ def places(bundle: Bundle, segmenter: Any = None) -> dict[str, Place]:
             {"frame_size": (4, 6), "class_names": ("cat",), "mask_size": 2},
             {"frame_size": "size", "class_names": "tuple", "mask_size": "whole", "category_ids": "tuple"},
         ),
+        "Instance.mask": Place(instances()[0].mask, {}, threshold),
+        "Instance.rle": Place(instances()[0].rle, {}, threshold),
+        "Instance.polygon": Place(instances()[0].polygon, {}, {**threshold, "tolerance": "number"}),
+        "Instance.polygons": Place(instances()[0].polygons, {}, {**threshold, "tolerance": "number"}),
         "Instances.masks": Place(instances().masks, {}, threshold),
         "Instances.rle": Place(instances().rle, {}, threshold),
         "Instances.polygons": Place(instances().polygons, {}, {**threshold, "tolerance": "number"}),
@@ -150,6 +155,12 @@ def places(bundle: Bundle, segmenter: Any = None) -> dict[str, Place]:
             {"image_id": 1},
             {"image_id": "whole", "category_ids": "ids", "segmentation": "word", **threshold},
         ),
+        "Instances.draw": Place(
+            instances().draw,
+            {"frame": np.zeros((4, 6, 3), np.uint8)},
+            {"frame": "image", "color": "word", "colours": "numbers or none"},
+        ),
+        "Instances.from_json": Place(Instances.from_json, {}, {"text": "text"}),
         "Instances.to_supervision": Place(instances().to_supervision, {}, threshold),
         "Recipe": Place(
             with_recipe,
@@ -194,13 +205,16 @@ def places(bundle: Bundle, segmenter: Any = None) -> dict[str, Place]:
         ),
         "Segmenter.__call__": Place(
             lambda **given: segmenter(**given),
-            {"frame": np.zeros((4, 6, 3), np.uint8)},
-            {"frame": "picture", "output_size": "size or none"},
+            {"image": np.zeros((4, 6, 3), np.uint8)},
+            {"image": "image", "color": "word", "output_size": "size or none"},
         ),
         "Segmenter.stream": Place(
             lambda **given: segmenter.stream(**given),
             {"frames": []},
-            {"frames": "frames", "in_flight": "whole or none", "output_size": "size or none"},
+            {
+                **{"frames": "frames", "in_flight": "whole or none", "output_size": "size or none"},
+                **{"color": "word", "with_frames": "flag", "errors": "word"},
+            },
         ),
         "Setup": Place(
             Setup,
@@ -260,6 +274,15 @@ def places(bundle: Bundle, segmenter: Any = None) -> dict[str, Place]:
                 **{"system_config": "text or none", "memory_mode": "text or none", "config": "path or none"},
                 **{"arena_cache_size": "whole or none", "optimise": "word"},
                 **{"overwrite": "flag", "progress": "callback"},
+            },
+        ),
+        "evaluate": Place(
+            edgeblend.evaluate,
+            {"bundle": bundle, "images": bundle.path, "annotations": "a.json"},
+            {
+                **engine,
+                **{"bundle": "path", "images": "path", "annotations": "path", "boundary": "flag"},
+                **{"limit": "whole or none", "progress": "flag"},
             },
         ),
         "lint_for_npu": Place(edgeblend.lint_for_npu, {}, {"bundle": "path"}),
@@ -322,7 +345,6 @@ BESIDE = {
 
 NAMED_OTHERWISE = {
     "Segmenter.load(path)": "bundle",
-    "Segmenter.__call__(frame)": "uint8 BGR array",
     "find_images(pattern)": "images",
     "load_config(name_or_path)": "config",
     "open_frames(source)": "frames",
@@ -334,6 +356,8 @@ NAMED_OTHERWISE = {
 NOT_CALLED = {
     "Bundle": "Bundle.load makes them",
     "BenchReport": "a result, which nobody else makes",
+    "EvaluationReport": "a result, which nobody else makes",
+    "Instance": "Instances give them",
 }
 """Classes whose constructors are not for callers."""
 

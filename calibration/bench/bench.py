@@ -114,7 +114,8 @@ def bench(
 
     Raises:
         BundleError: a bundle is not whole.
-        EngineError: an engine is not installed, or a bundle cannot be run; the message names the bundle.
+        EngineError: a bundle cannot be run; the message names the bundle.
+        MissingPackageError: an engine is not installed; the message names the bundle.
         InputError: there are no bundles or frames, or an option's value is not valid.
 
     Example:

@@ -53,7 +53,8 @@ class CocoObject:
         Polygons are rasterised as COCO's own tools do; a sliver may cover no pixel at all.
 
         Raises:
-            InputError: run lengths of another size, or faster-coco-eval, which polygons need, is missing.
+            InputError: run lengths of another size.
+            MissingPackageError: faster-coco-eval, which polygons need, is not installed.
         """
         return mask_of(self.segmentation, height, width)
 

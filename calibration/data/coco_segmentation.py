@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeblend.calibration.data.coco_rings import are_points, read_rings
-from edgeblend.errors import InputError
+from edgeblend.errors import InputError, MissingPackageError
 from edgeblend.files.json_errors import NOT_JSON
 from edgeblend.masks import rle
 
@@ -240,7 +240,8 @@ def mask_of(segmentation: Segmentation, height: int, width: int) -> NDArray[np.b
     """Return the mask (height, width) of a segmentation, polygons rasterised as COCO's tools do.
 
     Raises:
-        InputError: run lengths of another size, or faster-coco-eval is not installed.
+        InputError: run lengths of another size.
+        MissingPackageError: faster-coco-eval is not installed.
     """
     if not isinstance(segmentation, tuple):
         if segmentation["size"] != [height, width]:
@@ -263,11 +264,13 @@ def compressed(segmentation: Segmentation, height: int, width: int) -> dict[str,
 
 
 def coco_tools() -> Any:  # noqa: ANN401, a package that is optional
-    """Return the package faster_coco_eval, or raise an InputError that says how to install it."""
+    """Return the package faster_coco_eval.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
     try:
         import faster_coco_eval
     except ImportError as error:
-        raise InputError(
-            'COCO masks and accuracy need the faster-coco-eval package: pip install "edgeblend[accuracy]"'
-        ) from error
+        raise MissingPackageError.for_task("accuracy", "faster_coco_eval", extra="accuracy") from error
     return faster_coco_eval

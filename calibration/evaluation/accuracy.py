@@ -76,8 +76,9 @@ def measure_accuracy(
         boundary: whether to measure Boundary AP, too, which takes longer than the rest.
 
     Raises:
-        InputError: an image has no prediction, a prediction no image, frames or classes differ, numbers
-            are not finite, or faster-coco-eval is not installed.
+        InputError: an image has no prediction, a prediction no image, frames or classes differ, or numbers
+            are not finite.
+        MissingPackageError: faster-coco-eval is not installed.
     """
     known = {image.id for image in dataset.images}
     if missing := [i for i in known if i not in predictions]:
@@ -144,7 +145,7 @@ class AccuracyTally:
             boundary: whether to measure Boundary AP, too.
 
         Raises:
-            InputError: faster-coco-eval is not installed.
+            MissingPackageError: faster-coco-eval is not installed.
             OutputError: the temporary folder cannot be written.
         """
         coco_tools()

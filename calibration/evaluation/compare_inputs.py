@@ -106,8 +106,8 @@ def read_pictures(
         limit: take so many at most, spread evenly.
 
     Raises:
-        InputError: there is nothing to measure on, annotations fit neither pictures nor classes, or
-            faster-coco-eval, which they need, is not installed.
+        InputError: there is nothing to measure on, or annotations fit neither pictures nor classes.
+        MissingPackageError: faster-coco-eval, which annotations need, is not installed.
     """
     if limit is not None:
         check_whole("limit", limit, 1, MOST)
@@ -120,7 +120,7 @@ def read_pictures(
     if not count_objects(dataset):
         raise InputError(
             f"{annotations}: expected objects on the {len(dataset.images)} pictures to measure accuracy, got "
-            "none; leave the annotations out to compare without labels"
+            "none; label some, or compare bundles without annotations"
         )
     for image in dataset.images:
         read_picture(image)

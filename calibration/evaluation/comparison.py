@@ -88,7 +88,8 @@ def measure_side_by_side(
         One result a contender, in their order. One that raises anything has failed, and the others go on.
 
     Raises:
-        InputError: a picture cannot be read, or faster-coco-eval is not installed and there are labels.
+        InputError: a picture cannot be read.
+        MissingPackageError: faster-coco-eval, which labels need, is not installed.
         OutputError: the temporary folder's disk is full.
         Exception: whatever the first contender raises.
     """

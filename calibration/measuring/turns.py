@@ -85,11 +85,13 @@ def rotated(items: Sequence[_Item], turn: int) -> list[_Item]:
     return [*items[first:], *items[:first]]
 
 
-def turns(items: Sequence[_Item], *, progress: bool = False) -> Iterator[Sequence[_Item]]:
+def turns(
+    items: Sequence[_Item], *, what: str = "compare", progress: bool = False
+) -> Iterator[Sequence[_Item]]:
     """Yield pictures a turn at a time, with a bar on stderr if wanted."""
     from tqdm import tqdm
 
-    with tqdm(total=len(items), desc="compare", unit="picture", leave=False, disable=not progress) as bar:
+    with tqdm(total=len(items), desc=what, unit="picture", leave=False, disable=not progress) as bar:
         for start in range(0, len(items), TURN):
             yield items[start : start + TURN]
             bar.update(len(items[start : start + TURN]))

@@ -13,7 +13,7 @@ import msgspec
 from edgeblend.converters.exported import ExportedGraph
 from edgeblend.converters.opened import OpenGraph
 from edgeblend.converters.third_party import import_one_at_a_time
-from edgeblend.errors import EngineError, InputError
+from edgeblend.errors import InputError, MissingPackageError
 from edgeblend.manifest import GraphSpec, Manifest, Part, TensorQuantization
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.base import Array
@@ -127,7 +127,7 @@ def load_toolkit(recipe: Recipe, manifest: Manifest) -> tuple[Toolkit, Recipe]:
 
     Raises:
         InputError: nobody knows the toolkit, or it does not take the bundle's graphs.
-        EngineError: it is not installed.
+        MissingPackageError: it is not installed.
     """
     name = recipe.toolkit or TOOLKIT_OF_TARGET.get(manifest.target)
     if name is None:
@@ -140,10 +140,7 @@ def load_toolkit(recipe: Recipe, manifest: Manifest) -> tuple[Toolkit, Recipe]:
     try:
         toolkit = cast(Toolkit, import_one_at_a_time(entry.module))
     except ModuleNotFoundError as error:
-        raise EngineError(
-            f"quantizing needs {error.name}, which is not installed; "
-            f'run `pip install "edgeblend[{entry.extras}]"`'
-        ) from error
+        raise MissingPackageError.for_task("quantizing", error.name, extra=entry.extras) from error
     for part, graph in manifest.graphs.items():
         if graph.format not in toolkit.FORMATS:
             raise InputError(

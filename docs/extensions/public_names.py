@@ -16,8 +16,8 @@ import edgeblend
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Convert", ("convert", "convert_for_ethos_u", "lint_for_npu", "Bundle")),
     ("Quantize", ("quantize", "measure_sensitivity", "Recipe")),
-    ("Run", ("Segmenter", "Instances", "read_image")),
-    ("Measure", ("compare", "bench", "BenchReport")),
+    ("Run", ("Segmenter", "Instances", "Instance", "read_image")),
+    ("Measure", ("evaluate", "EvaluationReport", "compare", "bench", "BenchReport", "Setup")),
     ("Train", ("train", "TrainingOptions", "Augmentation")),
 )
 """How the names of ``edgeblend`` are arranged; names that are in no group follow under "More"."""

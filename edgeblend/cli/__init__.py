@@ -1,6 +1,6 @@
 """The command line: ``edgeblend demo | train | convert | quantize | compare | ...``.
 
-Exit codes: 0 done; 1 unexpected failure; 2 wrong usage; 3 to 11 as the classes in
+Exit codes: 0 done; 1 unexpected failure; 2 wrong usage; 3 to 11 and 13 as the classes in
 :mod:`edgeblend.errors` say; the others as :mod:`edgeblend.terminal.exit_codes` does.
 """
 
@@ -15,7 +15,19 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from edgeblend import __version__
-from edgeblend.cli import bench, compare, convert, demo, doctor, inspect, quantize, run, sensitivity, train
+from edgeblend.cli import (
+    bench,
+    compare,
+    convert,
+    demo,
+    doctor,
+    evaluate,
+    inspect,
+    quantize,
+    run,
+    sensitivity,
+    train,
+)
 from edgeblend.errors import EdgeBlendError, one_line
 from edgeblend.terminal.exit_codes import READER_GONE, UNEXPECTED, listed
 from edgeblend.terminal.output import (
@@ -27,7 +39,7 @@ from edgeblend.terminal.output import (
 )
 from edgeblend.terminal.stopping import Stopped, stopped_by_signals
 
-_COMMANDS = (demo, train, convert, quantize, compare, bench, sensitivity, inspect, run, doctor)
+_COMMANDS = (demo, train, convert, quantize, evaluate, compare, bench, sensitivity, inspect, run, doctor)
 _EPILOG = f"exit codes:\n{listed()}\n"
 _INTERRUPTED = 130
 _SAFE_PATH = "PYTHONSAFEPATH"

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from edgeblend.bundle import Bundle
-from edgeblend.errors import EngineError, InputError
+from edgeblend.errors import InputError, MissingPackageError
 from edgeblend.files import paths
 from edgeblend.terminal.exit_codes import FINDING
 from edgeblend.terminal.notes import Notes
@@ -92,9 +92,7 @@ def _show_checkpoint(path: Path, *, as_json: bool) -> None:
     try:
         from edgeblend.model.checkpoints.read import checkpoint_digest, matching_configs, read_checkpoint
     except ModuleNotFoundError as error:
-        raise EngineError(
-            f'reading a checkpoint needs {error.name}; run `pip install "edgeblend[convert]"`'
-        ) from error
+        raise MissingPackageError.for_task("reading a checkpoint", error.name, extra="convert") from error
     state = read_checkpoint(path)
     report = {
         "kind": "checkpoint",

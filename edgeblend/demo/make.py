@@ -17,7 +17,7 @@ from edgeblend.demo.pictures import choose_pictures, draw_pictures, draw_video
 from edgeblend.demo.report import COMPARISON, COMPARISON_PAGE, LISTING, PAGE, DemoReport, as_document
 from edgeblend.demo.steps import Steps
 from edgeblend.draw.video import VideoFile
-from edgeblend.errors import EngineError
+from edgeblend.errors import MissingPackageError
 from edgeblend.files import paths
 from edgeblend.files.staging import check_folder, stage_folder
 from edgeblend.report.compare.document import as_document as comparison_document
@@ -81,9 +81,11 @@ def make_demo(
 
 def _check_installed() -> None:
     if missing := [package for module, package in _NEEDS.items() if find_spec(module) is None]:
-        raise EngineError(
+        raise MissingPackageError(
             f"the demo needs {', '.join(missing)}, not installed here; "
-            'run `pip install "edgeblend[demo]"` (in a clone: `pip install -e ".[demo]"`)'
+            'run `pip install "edgeblend[demo]"` (in a clone: `pip install -e ".[demo]"`)',
+            name=missing[0],
+            extra="demo",
         )
 
 

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.arguments.checks import MOST, check_list, check_whole
 from edgeblend.draw.label_places import Rectangle, place_labels
 from edgeblend.errors import InputError
 from edgeblend.masks.paste import paste_region
 from edgeblend.results import Instances
-from edgeblend.runtime.images import to_bgr8
+from edgeblend.runtime.images import ChannelOrder, Image, to_frame
 
 Colour = tuple[int, int, int]
 
@@ -25,40 +26,63 @@ _GOLDEN_RATIO = 0.618034
 
 
 def draw(
-    frame: NDArray[np.uint8], instances: Instances, *, colours: Sequence[int] | None = None
+    frame: Image,
+    instances: Instances,
+    *,
+    color: ChannelOrder = "bgr",
+    colours: Sequence[int] | None = None,
 ) -> NDArray[np.uint8]:
-    """Return a new (H, W, 3) uint8 BGR picture: ``frame`` with the masks, boxes and labels of ``instances``.
+    """Return a copy of the frame with the masks, boxes and labels of its instances, (H, W, 3) uint8.
 
-    Of two that overlap, the one with the higher score lies on top.
+    Where two instances overlap, the one with the higher score lies on top.
 
     Args:
-        frame: as the segmenter saw it, or scaled to the instances' ``frame_size``.
+        frame: what the segmenter was given: a path, an array or a PIL image; or a copy that is scaled to the
+            instances' ``frame_size``.
         instances: what to draw.
-        colours: which colour each instance has, as in :func:`instance_colour`, so that an object of a video
-            can keep its own; default: the n-th instance has the n-th.
+        color: channel order of an array that is given, and of the array that is returned.
+        colours: number of each instance's colour, see :func:`instance_colour`, so that an object of a video
+            can keep its own (:class:`StableColours` finds them); the default is 0, 1, 2, ...
 
     Raises:
-        InputError: the frame has another size than that of the instances.
+        InputError: the frame is no image, or has another size than the instances' ``frame_size``.
     """
-    canvas = np.array(to_bgr8(frame), order="C")
+    canvas = np.array(to_frame("frame", frame, color=color), order="C")
+    _draw(canvas, instances, colours)
+    return np.ascontiguousarray(canvas[..., ::-1]) if color == "rgb" else canvas
+
+
+def _draw(canvas: NDArray[np.uint8], instances: Instances, colours: Sequence[int] | None) -> None:
+    """Draw on a BGR array."""
     if canvas.shape[:2] != instances.frame_size:
         raise InputError(
             f"expected the frame of these instances, (h, w) {instances.frame_size}, got {canvas.shape[:2]}; "
             "pass the frame as the segmenter saw it"
         )
     descending = range(len(instances))
-    chosen = [instance_colour(i) for i in (descending if colours is None else colours)]
+    chosen = [
+        instance_colour(i) for i in (descending if colours is None else _checked(colours, len(instances)))
+    ]
     for i in reversed(descending):
         _draw_mask(canvas, instances.mask_probs[i], instances.mask_boxes[i], chosen[i])
     for i in reversed(descending):
         _draw_box(canvas, instances.boxes[i], chosen[i])
     for label, colour in zip(_labels(canvas, instances), chosen, strict=True):
         _draw_label(canvas, label, colour)
-    return canvas
+
+
+def _checked(colours: Sequence[int], count: int) -> list[int]:
+    numbers = [check_whole("colours", one, 0, MOST) for one in check_list("colours", colours, "numbers")]
+    if len(numbers) != count:
+        raise InputError(f"colours: got {len(numbers)} for {count} instances; give one per instance")
+    return numbers
 
 
 def instance_colour(index: int) -> Colour:
-    """Return the BGR colour of the n-th instance; hues a golden ratio apart never come close soon."""
+    """Return the colour of a number, from 0, as (blue, green, red) of 0 to 255 each.
+
+    Hues lie a golden ratio apart, so that neighbouring numbers have unlike colours.
+    """
     hue = (0.58 + index * _GOLDEN_RATIO) % 1.0
     # Every third darker: tells hues apart that do come close after a while.
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.8, (1.0, 0.95, 0.75)[index % 3])

@@ -25,9 +25,10 @@ class _Seen:
 
 
 class StableColours:
-    """Gives every instance of a frame the colour that its object had before, or one that is free.
+    """Gives each instance of a frame the colour that its object had in earlier frames, or a free one.
 
-    An instance belongs to the object of its class that its box overlaps most; no more than drawing needs.
+    An instance belongs to the object of its class whose last box overlaps its own most, by an IoU above 0.3.
+    An object is forgotten after 12 frames without it. This is enough for drawing, and no tracker.
     """
 
     def __init__(self) -> None:
@@ -35,7 +36,10 @@ class StableColours:
         self._frame = 0
 
     def __call__(self, instances: Instances) -> list[int]:
-        """Return the index of each instance's colour; call it once per frame, in order."""
+        """Return the number of each instance's colour, for ``colours`` of :func:`~edgeblend.draw.draw`.
+
+        Call it once per frame, in the order of the frames.
+        """
         self._frame += 1
         self._seen = [seen for seen in self._seen if self._frame - seen.frame <= _MEMORY]
         known = self._match(instances)

@@ -7,12 +7,14 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeblend.arguments.checks import check_path
 from edgeblend.errors import InputError, OutputError
 from edgeblend.files.temporary import TemporaryFolder
 from edgeblend.files.write_errors import cannot_write, disk_failure
@@ -26,7 +28,7 @@ _PROBE = 1 << 20  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One way of writing a video."""
+    """One way of writing a video file."""
 
     name: str
     fourcc: str
@@ -55,7 +57,7 @@ _WEBM = b"\x42\x82\x84webm" + b"\xec\x82\x00\x00"
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A video that was written."""
+    """A video file that was written."""
 
     path: Path
     codec: Codec
@@ -65,15 +67,19 @@ class Video:
 
 
 class VideoFile:
-    """A video that can be read."""
+    """A video file that can be read; iterating yields its frames, (H, W, 3) uint8 BGR, from the first on.
 
-    def __init__(self, path: Path) -> None:
-        """Open it.
+    ``size`` is (width, height) in pixels, ``rate`` frames per second, ``count`` the number of frames that the
+    file claims to have.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        """Open a video file.
 
         Raises:
             InputError: OpenCV cannot read it, or it is empty.
         """
-        self.path = path
+        self.path = path = check_path("path", path)
         first = next(_frames(path), None)
         if first is None:
             raise InputError(
@@ -93,27 +99,30 @@ class VideoFile:
 
 
 def write_video(
-    stem: Path,
+    stem: str | PathLike[str],
     frames: Iterable[Frame],
     *,
     size: tuple[int, int],
     rate: float,
     codecs: Sequence[Codec] = CODECS,
 ) -> Video:
-    """Write frames as the first of ``codecs`` that this OpenCV can write.
+    """Write frames as a video file, in the first of ``codecs`` that this OpenCV can write.
 
     Args:
-        stem: where to, without the suffix, which is the codec's.
-        frames: (height, width, 3) uint8 BGR.
-        size: (width, height) of them all.
+        stem: path of the file without its suffix, which follows from the codec.
+        frames: (height, width, 3) uint8 BGR each.
+        size: (width, height) of every frame, in pixels.
         rate: frames per second.
-        codecs: what to try.
+        codecs: codecs to try, in order.
+
+    Returns:
+        The path with its suffix, the codec, and the number of frames written.
 
     Raises:
         OutputError: none of the codecs can be written, or the disk does not take the video; nothing is left.
     """
     codec = find_codec(size, codecs)
-    path = stem.with_suffix(codec.suffix)
+    path = check_path("stem", stem).with_suffix(codec.suffix)
     there, refused = 0, None
     with ExitStack() as failed:
         for file in (path, _written_as(path, codec)):

@@ -58,12 +58,12 @@ def _engine_names() -> tuple[str, ...]:
 
 
 def _engine(name: str) -> dict[str, Any]:
-    from edgeblend.errors import EngineError
+    from edgeblend.errors import EngineError, MissingPackageError
     from edgeblend.runtime.backends.registry import load_backend
 
     try:
         return asdict(load_backend(name).engine_info())
-    except EngineError as error:
+    except (EngineError, MissingPackageError) as error:
         return {"error": str(error)}
     except Exception as error:  # a broken driver can raise anything; the other engines still show
         return {"error": f"fails: {type(error).__name__}: {' '.join(str(error).split())}"}

@@ -26,13 +26,15 @@ EXIT_CODES: Mapping[int, str] = MappingProxyType(
         10: "training",
         11: "accuracy",
         FINDING: "finding of --lint",
+        13: "missing package",
         129: "hung up",
         130: "interrupted",
         READER_GONE: "reader of the output has gone",
         143: "terminated",
     }
 )
-"""3 to 11 are those of the classes in :mod:`edgeblend.errors`; 129, 130 and 143 are 128 and the signal."""
+"""3 to 11 and 13 are those of the classes in :mod:`edgeblend.errors`; 129, 130 and 143 are 128 plus the
+signal's number."""
 
 _WIDTH = 90
 

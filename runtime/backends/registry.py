@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import cast
 
 from edgeblend.engine_packages import engine_packages
-from edgeblend.errors import EngineError
+from edgeblend.errors import EngineError, MissingPackageError
 from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.runtime.backends.base import Backend, engine_errors
 
@@ -44,7 +44,8 @@ def load_backend(name: str) -> Backend:
     """Import what drives the engine ``name``.
 
     Raises:
-        EngineError: nobody knows the name, or the engine is not installed.
+        EngineError: nobody knows the name, or what drives the engine cannot be imported.
+        MissingPackageError: the engine is not installed.
     """
     if name in BACKENDS:
         return _load_own(name, BACKENDS[name])
@@ -57,7 +58,7 @@ def load_backend(name: str) -> Backend:
 
 def _load_own(name: str, entry: BackendEntry) -> Backend:
     """Import the first of an engine's packages that is there, and what drives it."""
-    problems, install = [], f'run `pip install "edgeblend[{entry.extra}]"`'
+    problems = []
     for package in entry.packages:
         try:
             # Some look for a home folder while they are imported: OSError, KeyError or RuntimeError.
@@ -71,7 +72,11 @@ def _load_own(name: str, entry: BackendEntry) -> Backend:
         if not isinstance(problem.__cause__, ModuleNotFoundError):
             raise problem
     missing = "; ".join(str(problem.__cause__) for problem in problems)
-    raise EngineError(f"engine {name!r} is not installed ({missing}); {install}")
+    raise MissingPackageError(
+        f'engine {name!r} is not installed ({missing}); run `pip install "edgeblend[{entry.extra}]"`',
+        name=entry.packages[0],
+        extra=entry.extra,
+    )
 
 
 def _reason(error: Exception) -> str:

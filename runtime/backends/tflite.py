@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeblend.errors import EngineError
+from edgeblend.errors import EngineError, MissingPackageError
 from edgeblend.manifest import GraphSpec
 from edgeblend.runtime.backends.base import (
     Array,
@@ -203,8 +203,10 @@ def _package(wanted: str | None) -> str:
     for name in names:
         if find_spec(name) is not None:
             return name
-    raise EngineError(
-        f"the interpreter {' or '.join(names)} is not installed; run `pip install {_INTERPRETERS[names[0]]}`"
+    raise MissingPackageError(
+        f"the interpreter {' or '.join(names)} is not installed; run `pip install {_INTERPRETERS[names[0]]}`",
+        name=names[0],
+        extra="tflite" if wanted is None else None,
     )
 
 

@@ -293,7 +293,7 @@ def test_no_pictures(bundles, refused):
 def test_labels_need_a_package(bundles, labels, process, one_line):
     argv = ["compare", bundles / "float", bundles / "copy", *labels]
     done = process(argv, blocked=("faster_coco_eval",))
-    assert (done.returncode, done.stdout) == (3, "")
+    assert (done.returncode, done.stdout) == (13, "")
     assert one_line(done.stderr)
     assert 'pip install "edgeblend[accuracy]"' in done.stderr
 

@@ -337,7 +337,7 @@ def test_a_zip_and_class_names_from_a_file_with_progress_on_a_terminal(
 @pytest.mark.parametrize("missing", ["torch", "openvino"])
 def test_what_converting_needs_is_named(missing, model, process, one_line, tmp_path):
     done = process(model.convert_args(tmp_path / "out"), blocked=(missing,))
-    assert (done.returncode, done.stdout) == (7, "")
+    assert (done.returncode, done.stdout) == (13, "")
     assert one_line(done.stderr)
     assert missing in done.stderr
     assert "edgeblend[convert]" in done.stderr

@@ -295,7 +295,7 @@ def test_no_pictures_to_measure_on(count, args, refused):
 )
 def test_without_a_package(module, package, args, process, one_line):
     done = process(args, blocked=(module,))
-    assert (done.returncode, done.stdout) == (7, "")
+    assert (done.returncode, done.stdout) == (13, "")
     assert one_line(done.stderr)
     assert f"needs {package}, not installed here" in done.stderr
     assert 'pip install "edgeblend[demo]"' in done.stderr

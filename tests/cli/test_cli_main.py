@@ -18,8 +18,8 @@ from edgeblend.cli import build_parser, main
 from edgeblend.terminal import setup_syntax, stopping
 from edgeblend.terminal.exit_codes import EXIT_CODES
 
-COMMANDS = ("demo", "train", "convert", "quantize", "compare", "bench", "sensitivity", "inspect")
-COMMANDS += ("run", "doctor")
+COMMANDS = ("demo", "train", "convert", "quantize", "evaluate", "compare", "bench")
+COMMANDS += ("sensitivity", "inspect", "run", "doctor")
 PRINTING = ("print", "sys.stdout.write", "sys.stderr.write")
 MODULES = sorted((Path(edgeblend.__file__).parent / "cli").glob("*.py"))
 
@@ -66,9 +66,10 @@ def test_the_exit_codes_are_those_that_the_help_lists(capsys):
     text = printed(["--help"], capsys)
     classes = errors.EdgeBlendError.__subclasses__()
     codes = {kind.__name__: kind.exit_code for kind in classes if kind.__module__ == errors.__name__}
-    assert len(set(codes.values())) == len(codes) == 9
+    assert len(set(codes.values())) == len(codes) == 10
     for name, code in codes.items():
-        assert f"{code} {name.removesuffix('Error').lower()}" in text
+        words = re.findall("[A-Z][a-z]+", name.removesuffix("Error"))
+        assert f"{code} {' '.join(words).lower()}" in text
     for code, meaning in EXIT_CODES.items():
         assert f"{code} {meaning}" in text
     assert set(codes.values()) < set(EXIT_CODES)

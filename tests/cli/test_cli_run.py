@@ -121,7 +121,7 @@ def test_a_cache_folder_that_is_a_file(place, run_args, refused):
 
 def test_without_the_engine(run_args, process, one_line, place):
     done = process(run_args(), blocked=("openvino",))
-    assert (done.returncode, done.stdout) == (7, "")
+    assert (done.returncode, done.stdout) == (13, "")
     assert one_line(done.stderr)
     assert 'pip install "edgeblend[openvino]"' in done.stderr
     assert not (place / "out").exists()

@@ -165,7 +165,7 @@ def test_losses_that_are_not_finite(args, cli, monkeypatch):
 @pytest.mark.parametrize("missing", ["torch", "yaml"])
 def test_what_training_needs_is_named(missing, args, process, one_line, tmp_path):
     done = process(args(out=tmp_path / "out"), blocked=(missing,))
-    assert (done.returncode, done.stdout) == (7, "")
+    assert (done.returncode, done.stdout) == (13, "")
     assert one_line(done.stderr)
     assert f"training needs {missing}" in done.stderr and "edgeblend[train]" in done.stderr
     assert not (tmp_path / "out").exists()

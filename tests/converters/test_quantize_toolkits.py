@@ -14,7 +14,7 @@ from edgeblend.converters.quantize.toolkits import (
     ToolkitEntry,
     load_toolkit,
 )
-from edgeblend.errors import EngineError, InputError
+from edgeblend.errors import EngineError, InputError, MissingPackageError
 from edgeblend.recipe import Recipe
 
 RECIPE = Recipe(name="mine")
@@ -61,12 +61,12 @@ def test_a_target_that_nothing_quantizes(manifest):
 
 @pytest.mark.parametrize("missing", ["nncf", "openvino"])
 def test_a_toolkit_that_is_not_installed_names_its_extra(missing, manifest, monkeypatch):
-    ours = "edgeblend.converters.quantize."
+    ours = ("edgeblend.converters.quantize.", "edgeblend.converters.openvino.")
     for module in list(sys.modules):
         if module.partition(".")[0] == missing or (module.startswith(ours) and module != toolkits.__name__):
             monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(EngineError, match=rf'needs {missing}.*pip install "edgeblend\[quantize\]"'):
+    with pytest.raises(MissingPackageError, match=rf'needs {missing}.*pip install "edgeblend\[quantize\]"'):
         load_toolkit(RECIPE, manifest)
 
 

@@ -1,6 +1,9 @@
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
+import edgeblend.draw
 from edgeblend.draw.overlay import draw, instance_colour
 from edgeblend.errors import InputError
 from edgeblend.results import Instances
@@ -138,3 +141,42 @@ def test_strided_and_grey_frames():
 def test_the_frame_of_other_instances_is_refused():
     with pytest.raises(InputError, match=r"\(120, 200\), got \(60, 100\)"):
         draw(grey_frame((60, 100)), instances_of([]))
+
+
+def test_the_method_draws_what_the_function_draws(tmp_path):
+    frame = np.random.default_rng(0).integers(0, 255, (*FRAME, 3), np.uint8)
+    found = instances_of([[20, 30, 180, 110], [0, 0, 60, 50]])
+    expected = draw(frame, found)
+    cv2.imwrite(str(tmp_path / "a.png"), frame)
+    rgb = np.ascontiguousarray(frame[..., ::-1])
+    np.testing.assert_array_equal(found.draw(frame), expected)
+    np.testing.assert_array_equal(found.draw(tmp_path / "a.png"), expected)
+    np.testing.assert_array_equal(found.draw(Image.fromarray(rgb)), expected)
+    assert not np.array_equal(expected, frame)
+    np.testing.assert_array_equal(found.draw(frame, colours=[3, 4]), draw(frame, found, colours=[3, 4]))
+    assert not np.array_equal(found.draw(frame, colours=[3, 4]), expected)
+
+
+@pytest.mark.parametrize("colours", [[1], [1, 2, 3], [1, -1], [1, 2.5], 5, "12"])
+def test_colours_are_one_number_per_instance(colours):
+    found = instances_of([[20, 30, 180, 110], [0, 0, 60, 50]])
+    assert draw(grey_frame(), found, colours=np.array([1, 2])).shape == (*FRAME, 3)
+    with pytest.raises(InputError, match="colours"):
+        draw(grey_frame(), found, colours=colours)
+
+
+def test_rgb_in_is_rgb_out():
+    frame = np.random.default_rng(0).integers(0, 255, (*FRAME, 3), np.uint8)
+    found = instances_of([[20, 30, 180, 110]])
+    rgb = np.ascontiguousarray(frame[..., ::-1])
+    before = rgb.copy()
+    drawn = found.draw(rgb, color="rgb")
+    np.testing.assert_array_equal(drawn[..., ::-1], found.draw(frame))
+    np.testing.assert_array_equal(rgb, before)
+
+
+def test_everything_public_is_there():
+    assert sorted(edgeblend.draw.__all__) == edgeblend.draw.__all__
+    assert edgeblend.draw.draw is draw
+    for name in edgeblend.draw.__all__:
+        assert getattr(edgeblend.draw, name)

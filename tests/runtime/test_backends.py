@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from edgeblend import engine_packages
-from edgeblend.errors import EngineError
+from edgeblend.errors import EngineError, MissingPackageError
 from edgeblend.runtime.backends import registry
 from edgeblend.runtime.backends.base import EngineInfo
 from edgeblend.testing import EngineContract
@@ -58,8 +58,9 @@ def test_a_missing_engine_names_its_extra(name, monkeypatch) -> None:
     entry = registry.BACKENDS[name]
     for package in entry.packages:
         monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(EngineError, match=rf'pip install "edgeblend\[{entry.extra}\]"'):
+    with pytest.raises(MissingPackageError, match=rf'pip install "edgeblend\[{entry.extra}\]"') as caught:
         registry.load_backend(name)
+    assert (caught.value.name, caught.value.extra) == (entry.packages[0], entry.extra)
 
 
 @pytest.mark.parametrize("error", [OSError("no home"), RuntimeError("no\nhome"), KeyError("getpwuid")])

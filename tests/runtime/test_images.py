@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from edgeblend.errors import InputError
-from edgeblend.runtime.images import IMAGE_SUFFIXES, read_image, stored_size, to_bgr8
+from edgeblend.runtime.images import IMAGE_SUFFIXES, read_image, stored_size, to_bgr8, to_frame
 
 
 def picture(height=24, width=40):
@@ -295,3 +295,110 @@ def test_a_picture_larger_than_opencv_allows(write):
     with pytest.raises(InputError) as excinfo:
         read_image(write(data))
     assert_one_line(excinfo, "picture.bin")
+
+
+# Whatever a segmenter takes
+
+
+def pil(mode="RGB"):
+    """The picture as PIL has it."""
+    return Image.fromarray(np.ascontiguousarray(picture()[..., ::-1])).convert(mode)
+
+
+def test_a_path_an_array_and_a_pil_image_are_one_frame(write):
+    path = write(encode(".png", picture()), "a.png")
+    rgb = np.ascontiguousarray(picture()[..., ::-1])
+    for image, options in [
+        (path, {}),
+        (str(path), {}),
+        (path, {"color": "rgb"}),  # a file knows its own
+        (picture(), {}),
+        (rgb, {"color": "rgb"}),
+        (pil(), {}),
+        (pil(), {"color": "rgb"}),
+        (Image.open(path), {}),
+    ]:
+        frame = to_frame("image", image, **options)
+        assert frame.dtype == np.uint8
+        np.testing.assert_array_equal(frame, picture())
+    assert not np.array_equal(to_frame("image", rgb), picture())
+    image = picture()
+    assert to_frame("image", image) is image
+
+
+def test_rgb_arrays_of_every_kind():
+    rgba = np.dstack([picture()[..., ::-1], np.full((24, 40), 7, np.uint8)])
+    np.testing.assert_array_equal(to_frame("image", rgba, color="rgb"), picture())
+    deep = picture()[..., ::-1].astype(np.uint16) * 257
+    np.testing.assert_array_equal(to_frame("image", deep, color="rgb"), picture())
+    grey = picture()[..., 0]
+    for array in (grey, grey[..., None]):
+        np.testing.assert_array_equal(to_frame("image", array, color="rgb"), to_bgr8(grey))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "HSV"])
+def test_pil_images_of_other_modes_are_converted(mode):
+    image = pil(mode)
+    np.testing.assert_array_equal(to_frame("image", image), np.asarray(image.convert("RGB"))[..., ::-1])
+
+
+def test_sixteen_bits_of_pil_are_scaled():
+    deep = np.arange(24 * 40, dtype=np.uint16).reshape(24, 40) * 60
+    np.testing.assert_array_equal(to_frame("image", Image.fromarray(deep)), to_bgr8(deep))
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pil_images_of_unknown_range_are_refused(mode):
+    with pytest.raises(InputError) as excinfo:
+        to_frame("image", Image.new(mode, (3, 2)))
+    assert_one_line(excinfo, f"image: got a PIL image of mode {mode}", "convert it to mode RGB")
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_pil_images_are_turned_upright_as_files_are(orientation, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.jpg"
+    pil().save(path, exif=exif, quality=100, subsampling=0)
+    opened = Image.open(path)
+    expected = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))[..., ::-1]
+    frame = to_frame("image", opened)
+    np.testing.assert_array_equal(frame, expected)
+    assert np.abs(frame.astype(int) - read_image(path)).max() <= 3  # decoders round on their own
+    assert (frame.shape[0] == 40) == (orientation in (5, 6, 7, 8))
+
+
+def test_a_pil_image_without_an_orientation_stays_as_it_is():
+    image = pil()
+    image.getexif()[0x0112] = ("x",)
+    np.testing.assert_array_equal(to_frame("image", image), picture())
+
+
+def test_a_damaged_pil_image_is_an_input_error(write):
+    path = write(encode(".png", picture(200, 300))[:300], "a.png")
+    with pytest.raises(InputError) as excinfo:
+        to_frame("image", Image.open(path))
+    assert_one_line(excinfo, "image: PIL cannot read the image")
+
+
+def test_a_class_that_derives_from_pils_is_one():
+    class Mine(Image.Image):
+        pass
+
+    mine = pil()
+    mine.__class__ = Mine
+    np.testing.assert_array_equal(to_frame("image", mine), picture())
+
+
+@pytest.mark.parametrize("value", [None, 5, b"a.png", [], {}, object()])
+def test_what_is_no_image_is_refused_with_what_is(value):
+    with pytest.raises(InputError) as excinfo:
+        to_frame("image", value)
+    assert_one_line(excinfo, "image: got ", "give a path, an (H, W, 3) uint8 array or a PIL image")
+
+
+def test_an_array_alone_stays_strict(write):
+    path = write(encode(".png", picture()), "a.png")
+    for value, advice in [(str(path), "read it with"), (pil(), "np.asarray")]:
+        with pytest.raises(InputError, match=advice):
+            to_bgr8(value)

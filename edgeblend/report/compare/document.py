@@ -116,10 +116,11 @@ def _measured(figures: BundleFigures | ComparedBeside) -> dict[str, Any]:
 
 
 def _accuracy(accuracy: Accuracy) -> dict[str, Any]:
-    return {kind: _average_precision(getattr(accuracy, kind)) for kind in KINDS}
+    return {kind: average_precision(getattr(accuracy, kind)) for kind in KINDS}
 
 
-def _average_precision(part: AveragePrecision) -> dict[str, Any]:
+def average_precision(part: AveragePrecision) -> dict[str, Any]:
+    """Return an AP with its breakdown; what was not measured is None."""
     names = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar")
     return {
         **{name: _finite(getattr(part, name)) for name in names},

@@ -20,7 +20,7 @@ KINDS: tuple[Kind, ...] = ("box", "mask", "boundary")
 
 _AGREEMENT = ("agreement", "mask IoU", "matched", "lost", "invented", "flips", "score drift")
 _SPEED = ("ms", "p90", "frames/s", "speed-up", "graphs ms", "size", "memory", "weights", "computes in")
-_BREAKDOWN = {
+BREAKDOWN = {
     "AP": "ap",
     "AP50": "ap50",
     "AP75": "ap75",
@@ -29,6 +29,7 @@ _BREAKDOWN = {
     "large": "ap_large",
     "AR": "ar",
 }
+"""Headings of COCO's breakdown, and the attribute of each in ``AveragePrecision``."""
 
 
 def accuracy_table(report: CompareReport) -> Table:
@@ -96,8 +97,8 @@ def breakdown_table(report: CompareReport, kind: Kind) -> Table:
     rows = []
     for name, figures in all_that_ran(report):
         part = getattr(figures.accuracy, kind)
-        rows.append((name, *(decimals(getattr(part, field)) for field in _BREAKDOWN.values())))
-    return Table((f"{kind} AP", *_BREAKDOWN), tuple(rows))
+        rows.append((name, *(decimals(getattr(part, field)) for field in BREAKDOWN.values())))
+    return Table((f"{kind} AP", *BREAKDOWN), tuple(rows))
 
 
 def all_that_ran(report: CompareReport) -> Iterator[tuple[str, BundleFigures | ComparedBeside]]:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from edgeblend.calibration.data.coco import read_coco, read_picture
-from edgeblend.errors import InputError
+from edgeblend.errors import InputError, MissingPackageError
 
 SQUARE = [1, 1, 5, 1, 5, 4, 1, 4]
 
@@ -347,5 +347,5 @@ def test_without_the_extra_only_polygons_fail(write, monkeypatch):
     items = [annotation(), annotation(id=2, segmentation=counts)]
     (image,) = read_coco(write(document(annotations=items))).images
     assert image.objects[1].mask(8, 9).sum() == 3
-    with pytest.raises(InputError, match=r'pip install "edgeblend\[accuracy\]"'):
+    with pytest.raises(MissingPackageError, match=r'pip install "edgeblend\[accuracy\]"'):
         image.objects[0].mask(8, 9)

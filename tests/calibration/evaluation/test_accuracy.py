@@ -18,7 +18,7 @@ from edgeblend.calibration.evaluation.accuracy import (
     measure_segmenter,
     predict_dataset,
 )
-from edgeblend.errors import InputError
+from edgeblend.errors import InputError, MissingPackageError
 from edgeblend.results import Instances
 
 SIZE = (120, 160)  # height, width
@@ -173,7 +173,7 @@ def test_predictions_that_do_not_belong_are_refused(tmp_path, predictions, messa
 
 def test_without_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
-    with pytest.raises(InputError, match=r'pip install "edgeblend\[accuracy\]"'):
+    with pytest.raises(MissingPackageError, match=r'pip install "edgeblend\[accuracy\]"'):
         measure_accuracy(dataset(tmp_path, [thing(1, A)]), {5: found(A)})
 
 

@@ -1,11 +1,11 @@
-"""What the SDK returns for one frame: its instances as a handful of arrays."""
+"""All instances of one frame, as a handful of arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args, overload
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -21,13 +21,16 @@ from edgeblend.arguments.checks import (
     check_whole,
 )
 from edgeblend.arguments.choices import check_choice
-from edgeblend.errors import InputError
+from edgeblend.errors import InputError, MissingPackageError
 from edgeblend.masks import paste, polygons, rle
+from edgeblend.results.instance import Instance
 
 if TYPE_CHECKING:
     import supervision
 
-Index = SupportsIndex | slice | Sequence[int] | Sequence[bool] | NDArray[np.bool_] | NDArray[np.integer[Any]]
+    from edgeblend.runtime.images import ChannelOrder, Image
+
+Indices = slice | Sequence[int] | Sequence[bool] | NDArray[np.bool_] | NDArray[np.integer[Any]]
 
 SegmentationFormat = Literal["rle", "polygons"]
 
@@ -41,10 +44,13 @@ _SHOWN = 3  # instances that a repr names
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Instances:
-    """The N instances of one frame, by falling score.
+    """The N instances of one frame, by descending score.
 
     All coordinates are frame pixels. Arrays are read-only views of what was handed in. Masks stay small until
     they are asked for: ``masks``, ``rle`` and ``polygons`` each compute theirs anew.
+
+    Iterating gives each as an :class:`Instance`, and so does ``instances[3]``. A slice, a list of indices or
+    a boolean array gives ``Instances`` again.
     """
 
     boxes: NDArray[np.float32]
@@ -125,8 +131,14 @@ class Instances:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, index: Index) -> Instances:
-        """Return the instances at an index, a slice, a list or array of indices, or where a mask is true.
+    @overload
+    def __getitem__(self, index: int | np.integer[Any]) -> Instance: ...
+
+    @overload
+    def __getitem__(self, index: Indices) -> Instances: ...
+
+    def __getitem__(self, index: int | np.integer[Any] | Indices) -> Instance | Instances:
+        """Return the instance at an index; or those of a slice, several indices, or where a mask is true.
 
         Example:
             >>> sure = instances[instances.scores > 0.5]
@@ -134,8 +146,7 @@ class Instances:
             (True, 2)
         """
         if isinstance(index, SupportsIndex) and not isinstance(index, np.ndarray):
-            position = range(len(self))[index]  # raises IndexError, understands negative ones
-            return self[position : position + 1]
+            return self._one(range(len(self))[index])  # raises IndexError, understands negative ones
         chosen = index if isinstance(index, slice) else np.asarray(index)
         if isinstance(chosen, np.ndarray) and not chosen.size and chosen.dtype != bool:
             chosen = chosen.astype(np.int64)  # an empty list arrives as float64
@@ -151,9 +162,23 @@ class Instances:
             category_ids=self.category_ids,
         )
 
-    def __iter__(self) -> Iterator[Instances]:
-        """Iterate over one-instance ``Instances``."""
-        return (self[i] for i in range(len(self)))
+    def __iter__(self) -> Iterator[Instance]:
+        """Iterate over each :class:`Instance`."""
+        return (self._one(position) for position in range(len(self)))
+
+    def _one(self, position: int) -> Instance:
+        label = int(self.classes[position])
+        x0, y0, x1, y1 = self.boxes[position].tolist()
+        return Instance(
+            name=self.class_names[label],
+            class_id=label,
+            category_id=self.category_ids[label],
+            score=float(self.scores[position]),
+            box=(x0, y0, x1, y1),
+            mask_probs=self.mask_probs[position],
+            mask_box=self.mask_boxes[position],
+            frame_size=self.frame_size,
+        )
 
     def __repr__(self) -> str:
         height, width = self.frame_size
@@ -210,6 +235,24 @@ class Instances:
         check_probability("threshold", threshold)
         for probs, box in zip(self.mask_probs, self.mask_boxes, strict=True):
             yield paste.paste_region(probs, box, self.frame_size, threshold=threshold)
+
+    def draw(
+        self, frame: Image, *, color: ChannelOrder = "bgr", colours: Sequence[int] | None = None
+    ) -> NDArray[np.uint8]:
+        """Return a copy of the frame with masks, boxes and labels; see :mod:`edgeblend.draw`.
+
+        Args:
+            frame: what the segmenter was given: a path, an array (H, W, 3) or a PIL image.
+            color: channel order of an array that is given, and of the (H, W, 3) uint8 array that is returned.
+            colours: number of each instance's colour, for objects that keep theirs through a video; the
+                default is 0, 1, 2, ...
+
+        Raises:
+            InputError: the frame is no image, or has another size than ``frame_size``.
+        """
+        from edgeblend.draw.overlay import draw
+
+        return draw(frame, self, color=color, colours=colours)
 
     def to_coco(
         self,
@@ -268,17 +311,42 @@ class Instances:
             raise InputError(_wrong_count(self.class_names, ids))
         return ids
 
+    def to_json(self) -> str:
+        """Return everything as JSON in one line; :mod:`edgeblend.results.json_format` describes the format.
+
+        :meth:`from_json` gives the same instances back, every number to the last bit. A mask of 56 x 56 takes
+        17 kB.
+
+        Raises:
+            InputError: a number is not finite.
+        """
+        from edgeblend.results import json_format
+
+        return json_format.to_json(self)
+
+    @staticmethod
+    def from_json(text: str | bytes) -> Instances:
+        """Return the instances that :meth:`to_json` wrote.
+
+        Raises:
+            InputError: the text is not what ``to_json`` writes, or belongs to another version of the format.
+        """
+        from edgeblend.results import json_format
+
+        return json_format.from_json(text)
+
     def to_supervision(self, threshold: float = 0.5) -> supervision.Detections:
         """Return these instances as ``supervision.Detections`` with masks and class names.
 
         Raises:
-            InputError: the supervision package is not installed.
+            InputError: the threshold is no probability.
+            MissingPackageError: the supervision package is not installed.
         """
         try:
             import supervision
         except ImportError as error:
-            raise InputError(
-                'to_supervision needs the supervision package: pip install "edgeblend[supervision]"'
+            raise MissingPackageError.for_task(
+                "to_supervision", "supervision", extra="supervision"
             ) from error
         return supervision.Detections(
             xyxy=self.boxes.copy(),

@@ -9,8 +9,8 @@ import pytest
 from pycocotools import mask as coco
 
 from edgeblend.classes import COCO_STUFF, COCO_STUFF_IDS, COCO_THING_IDS, COCO_THINGS
-from edgeblend.errors import InputError
-from edgeblend.results import Instances
+from edgeblend.errors import InputError, MissingPackageError
+from edgeblend.results import Instance, Instances
 
 NAMES = ("cat", "dog", "cow")
 
@@ -61,28 +61,30 @@ def test_every_form_of_a_mask_is_the_same_mask():
 
 def test_indexing():
     instances = three()
-    assert instances[0].names == ["dog"]
-    assert instances[-1].scores.tolist() == [0.25]
+    assert isinstance(instances[0], Instance) and isinstance(instances[:1], Instances)
+    assert instances[0].name == "dog"
+    assert instances[-1].score == 0.25
     assert instances[1:].names == ["cat", "dog"]
     assert instances[[2, 0]].scores.tolist() == pytest.approx([0.25, 0.98])
     assert instances[instances.classes == 1].scores.tolist() == pytest.approx([0.98, 0.25])
-    assert instances[np.int64(1)].names == ["cat"]
+    assert instances[np.int64(1)].name == "cat"
     assert len(instances[[]]) == 0
-    assert instances[1].mask_probs.shape == (1, 2, 2)
-    assert instances[1].timings_ms == {"decode": 0.5}
+    assert instances[[1]].mask_probs.shape == (1, 2, 2)
+    assert instances[1:2].timings_ms == {"decode": 0.5}
     for index in (3, -4):
         with pytest.raises(IndexError):
             instances[index]
 
 
 def test_iterating():
-    assert [(len(one), one.names[0]) for one in three()] == [(1, "dog"), (1, "cat"), (1, "dog")]
+    assert [(one.name, one.score) for one in three()[1:]] == [("cat", 0.5), ("dog", 0.25)]
+    assert [one.name for one in three()] == three().names
 
 
 def test_representation():
     instances = three()
     assert repr(instances) == "3 instances in 4x6: dog 0.98, cat 0.50, dog 0.25"
-    assert repr(instances[0]) == "1 instance in 4x6: dog 0.98"
+    assert repr(instances[:1]) == "1 instance in 4x6: dog 0.98"
     assert repr(instances[[0, 1, 2, 0]]) == "4 instances in 4x6: dog 0.98, cat 0.50, dog 0.25, ..."
     assert repr(instances[:0]) == "0 instances in 4x6"
 
@@ -171,7 +173,7 @@ def test_records_have_the_data_sets_own_category_ids():
     instances = three(category_ids=(3, 0, 7))
     assert [r["category_id"] for r in instances.to_coco(1)] == [0, 3, 0]
     assert [r["category_id"] for r in instances[1:].to_coco(1)] == [3, 0]
-    assert [r["category_id"] for one in instances for r in one.to_coco(1)] == [0, 3, 0]
+    assert [one.category_id for one in instances] == [0, 3, 0]
     assert Instances.empty((4, 6), NAMES, 2, category_ids=(3, 0, 7)).category_ids == (3, 0, 7)
     with pytest.raises(InputError, match="expected 3 category ids, one per class, got 2"):
         three(category_ids=(3, 7))
@@ -236,7 +238,7 @@ def test_the_real_supervision():
 
 def test_a_missing_supervision_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "supervision", None)
-    with pytest.raises(InputError, match=r'pip install "edgeblend\[supervision\]"'):
+    with pytest.raises(MissingPackageError, match=r'pip install "edgeblend\[supervision\]"'):
         three().to_supervision()
 
 
