@@ -315,7 +315,7 @@ def test_what_was_measured_is_printed_though_the_page_cannot_be_written(argv, cl
         (["--html", "nowhere/speed.html"], 9, "no folder nowhere"),
         (["--images", "nowhere"], 3, "nowhere: no such file or folder"),
         (["--images", "temp"], 3, "no pictures found"),
-        (["--frame-size", "720"], 2, "expected HxW such as 720x1280, got '720'"),
+        (["--frame-size", "720"], 2, "expected HxW such as 512x736, got '720'"),
         (["--frame-size", "0x1"], 3, "frame_size: expected"),
         (["--seconds", "0"], 3, "seconds must be above 0"),
         (["--streams", "0"], 3, "streams must be at least 1"),

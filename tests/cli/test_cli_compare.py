@@ -269,13 +269,23 @@ def test_files_are_replaced_when_asked(bundles, labels, cli, refused):
         (["--limit", "0"], 3, "limit must be at least 1"),
         (["--annotations", "nowhere.json"], 3, "nowhere.json"),
         (["--threads", "0"], 3, "threads must be at least 1"),
-        (["nowhere@threads=many"], 2, "nowhere@threads=many: threads is 'many'"),
-        (["nowhere@speed=2"], 2, "unknown option 'speed'"),
-        (["nowhere@threads=0"], 3, "threads must be at least 1"),
     ],
 )
 def test_wrong_options(more, code, words, bundles, labels, refused):
-    refused(["compare", bundles / "float", bundles / "copy", *more, *labels], code, words)
+    refused(["compare", bundles / "float", bundles / "copy", *labels, *more], code, words)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "code", "words"),
+    [
+        ("copy@threads=many", 2, "copy@threads=many: threads is 'many'"),
+        ("copy@speed=2", 2, "unknown option 'speed'"),
+        ("copy@threads=0", 3, "threads must be at least 1"),
+        ("nowhere@threads=1", 6, "nowhere: no such bundle"),
+    ],
+)
+def test_wrong_options_of_one_bundle(candidate, code, words, bundles, labels, refused):
+    refused(["compare", bundles / "float", candidate, *labels], code, words)
 
 
 def test_a_reference_that_fails(bundles, labels, refused):
