@@ -272,5 +272,10 @@ def coco_tools() -> Any:  # noqa: ANN401, a package that is optional
     try:
         import faster_coco_eval
     except ImportError as error:
-        raise MissingPackageError.for_task("accuracy", "faster_coco_eval", extra="accuracy") from error
+        raise MissingPackageError(
+            "COCO masks and accuracy need faster-coco-eval, which is not installed; run "
+            '`pip install "edgeblend[accuracy]"`',
+            name=error.name,
+            extra="accuracy",
+        ) from error
     return faster_coco_eval

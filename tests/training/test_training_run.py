@@ -10,7 +10,14 @@ from coloured_shapes import CLASS_NAMES, annotation, write_document, write_lite,
 from edgeblend import train
 from edgeblend.calibration.data.coco import read_coco
 from edgeblend.class_list import ClassList, read_class_list
-from edgeblend.errors import CheckpointError, ConfigError, InputError, OutputError, TrainingError
+from edgeblend.errors import (
+    CheckpointError,
+    ConfigError,
+    InputError,
+    MissingPackageError,
+    OutputError,
+    TrainingError,
+)
 from edgeblend.model.blendmask import build_network
 from edgeblend.model.checkpoints.read import load_weights, read_checkpoint
 from edgeblend.model.config import load_config
@@ -512,7 +519,7 @@ def test_accuracy_that_cannot_be_measured_is_said_at_once(tmp_path, start, mater
     import sys
 
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
-    with pytest.raises(InputError, match="faster-coco-eval"):
+    with pytest.raises(MissingPackageError, match="faster-coco-eval"):
         start(tmp_path / "run", validation=materials.validation)
     assert names_in(tmp_path) == []
 

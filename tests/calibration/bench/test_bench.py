@@ -24,7 +24,7 @@ from edgeblend.calibration.bench.report import STAGES, BenchReport, Times, times
 from edgeblend.calibration.bench.streaming import StreamTimer, rate_of
 from edgeblend.calibration.measuring.fresh_start import FreshStart
 from edgeblend.calibration.measuring.setups import RunOptions, Setup
-from edgeblend.errors import BundleError, EngineError, InputError
+from edgeblend.errors import BundleError, EngineError, InputError, MissingPackageError
 from edgeblend.results import Instances
 from edgeblend.runtime.segmenter import Segmenter
 from edgeblend.runtime.sessions import open_sessions
@@ -637,7 +637,9 @@ def test_wrong_bundles(small_bundle, tmp_path):
 @pytest.mark.usefixtures("no_work")
 def test_an_engine_that_is_not_there(small_bundle, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
-    with pytest.raises(EngineError, match=rf"{re.escape(str(small_bundle.path))}.*edgeblend\[openvino\]"):
+    with pytest.raises(
+        MissingPackageError, match=rf"{re.escape(str(small_bundle.path))}.*edgeblend\[openvino\]"
+    ):
         bench(small_bundle)
 
 
