@@ -1,4 +1,4 @@
-"""The check that what others are judged by, or calibrated on, holds numbers alone."""
+"""The check that reference outputs are finite."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from edgeblend.calibration.evaluation.recording import OutputKey
 from edgeblend.errors import ConversionError
 
 
-def refuse_not_finite(outputs: Mapping[OutputKey, NDArray[np.float32]], who: str) -> None:
+def refuse_not_finite(outputs: Mapping[OutputKey, NDArray[np.float32]], who: str, image: str) -> None:
     """Refuse outputs that nothing can be compared with.
 
     Args:
-        outputs: of the graphs of the network that is taken for right.
+        outputs: the outputs of the network that is taken for right.
         who: that network, such as ``the float bundle``.
+        image: name of the image that it ran on.
 
     Raises:
-        ConversionError: values are nan or infinite; names the outputs and how many values.
+        ConversionError: values are nan or infinite. The message names the outputs and counts the values.
     """
     broken = []
     for (part, role, level), values in outputs.items():
@@ -28,6 +29,6 @@ def refuse_not_finite(outputs: Mapping[OutputKey, NDArray[np.float32]], who: str
             broken.append(f"{count} of {values.size} values of {part} output {name}")
     if broken:
         raise ConversionError(
-            f"{who} gives nan or infinity for a picture: {', '.join(broken)}; nothing can be compared with "
+            f"{who} gives nan or infinity for {image}: {', '.join(broken)}; nothing can be compared with "
             "it, and nothing was written. Use another checkpoint"
         )

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeblend.cli.quantize import quantization_rows
 from edgeblend.files import paths
 from edgeblend.terminal.notes import Notes
 from edgeblend.terminal.output import show, tell
@@ -15,7 +16,10 @@ from edgeblend.terminal.printing import human_bytes, print_json, print_rows
 if TYPE_CHECKING:
     from edgeblend.bundle import Bundle
 
-_FOR_CHECKPOINTS = ("config", "precision", "input_size", "dynamic", "attention", "class_names")
+_FOR_CHECKPOINTS = (
+    *("config", "precision", "input_size", "dynamic", "attention", "class_names"),
+    *("verify_on", "calibration", "recipe", "frames"),
+)
 _FOR_ETHOS_U = (
     "accelerator",
     "system_config",
@@ -30,6 +34,7 @@ _EPILOG = """\
 examples:
   edgeblend convert R_50_3x.pth --config R_50_3x --out r50
   edgeblend convert R_50_3x.pth --config R_50_3x --target tflite --out r50-tflite
+  edgeblend convert R_50_3x.pth --config R_50_3x --calibration frames/ --out r50-int8
   edgeblend convert r50-tflite-int8 --target ethos-u --accelerator ethos-u65-512 --out r50-u65
 """
 
@@ -83,10 +88,25 @@ def add_parser(
         metavar="NAMES",
         help="comma-separated, or a file: one name per line, ID<TAB>NAME per line, or a COCO data set",
     )
+    parser.add_argument(
+        "--verify-on",
+        metavar="IMAGES",
+        help="image, folder or quoted glob to compare with torch on (default: a photograph of edgeblend's)",
+    )
+    _add_calibration(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is already there")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     _add_ethos_u(parser)
     parser.set_defaults(command=run, usage_error=parser.error)
+
+
+def _add_calibration(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("to quantize in the same step")
+    group.add_argument(
+        "--calibration", "-c", metavar="CALIBRATION", help="representative frames; --out is then in INT8"
+    )
+    group.add_argument("--recipe", help="int8, int8-accurate, or a JSON file (default: int8)")
+    group.add_argument("--frames", type=int, metavar="N", help="how many frames to take (default: 300)")
 
 
 def _add_ethos_u(parser: argparse.ArgumentParser) -> None:
@@ -167,6 +187,10 @@ def _convert(args: argparse.Namespace) -> int:
         dynamic=args.dynamic,
         attention=args.attention or "sparse",
         class_names=_class_names(args.class_names),
+        verify_on=args.verify_on,
+        calibration=args.calibration,
+        recipe=args.recipe,
+        **({} if args.frames is None else {"count": args.frames}),
         overwrite=args.overwrite,
         progress=_show_step,
     )
@@ -186,8 +210,11 @@ def _print_result(bundle: Bundle, *, as_json: bool) -> None:
     worst = max(measured.tensors, key=lambda error: error.max_error)
     if as_json:
         report = {"bundle": str(bundle.path), "bytes": size, "verification": measured}
+        if bundle.manifest.quantization is not None:
+            report["quantization"] = bundle.manifest.quantization
         print_json({**report, "notes": notes.lines})
         return
+    made = bundle.manifest.quantization
     print_rows(
         [
             ("bundle", f"{bundle.path} ({human_bytes(size)})"),
@@ -197,6 +224,7 @@ def _print_result(bundle: Bundle, *, as_json: bool) -> None:
                 f"allowed {measured.tolerance.max_error}",
             ),
             ("", f"{measured.matched} of {measured.detections} detections agree"),
+            *([] if made is None else quantization_rows(made)),
             ("next", f"edgeblend run {bundle.path} PICTURE --out results"),
         ]
     )
