@@ -1,4 +1,4 @@
-"""Graphs that run, and networks of them that segment: what conversions and quantizations are judged by."""
+"""Graphs as they are written, and as they run; networks of them, which conversions are judged by."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.bundle import Bundle
+from edgeblend.bundle import Bundle, describe_file
 from edgeblend.calibration.evaluation.recording import OutputKey, run_graphs
-from edgeblend.manifest import GraphSpec, Part
+from edgeblend.errors import ConversionError
+from edgeblend.manifest import GraphPrecision, GraphSpec, Part, TensorSpec
 from edgeblend.results import Instances
 from edgeblend.runtime.attention import AttentionLayer, load_attention
 from edgeblend.runtime.backends.base import EngineOptions, Session
@@ -20,6 +21,27 @@ from edgeblend.runtime.backends.registry import load_backend
 from edgeblend.runtime.pipeline import HostPipeline, PipelineSpec
 from edgeblend.runtime.sessions import open_sessions
 from edgeblend.spec import BlendSpec, DecodeSpec, InputSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedGraph:
+    """A graph that an exporter or a quantizer has written, with its tensors as they are in the files."""
+
+    files: tuple[Path, ...]
+    """The file that an engine opens comes first."""
+    inputs: tuple[TensorSpec, ...]
+    """In the order of the split graph's inputs."""
+    outputs: tuple[TensorSpec, ...]
+
+    def spec(self, target_format: str, precision: GraphPrecision) -> GraphSpec:
+        """Return the manifest's description of it."""
+        return GraphSpec(
+            format=target_format,
+            precision=precision,
+            files=tuple(describe_file(file) for file in self.files),
+            inputs=self.inputs,
+            outputs=self.outputs,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +135,26 @@ def open_written(target: str, spec: GraphSpec, folder: Path, stack: ExitStack) -
     graph = OpenGraph(spec, load_backend(target).open_session(spec, paths, EngineOptions(precision="f32")))
     stack.callback(graph.session.close)
     return graph
+
+
+def refuse_not_finite(outputs: Mapping[OutputKey, NDArray[np.float32]], who: str, image: str) -> None:
+    """Refuse outputs that nothing can be compared with.
+
+    Args:
+        outputs: the outputs of the network that is taken for right.
+        who: that network, such as ``the float bundle``.
+        image: name of the image that it ran on.
+
+    Raises:
+        ConversionError: values are nan or infinite. The message names the outputs and counts the values.
+    """
+    broken = []
+    for (part, role, level), values in outputs.items():
+        if count := int(np.count_nonzero(~np.isfinite(values))):
+            name = f"{role} {level}" if level else role
+            broken.append(f"{count} of {values.size} values of {part} output {name}")
+    if broken:
+        raise ConversionError(
+            f"{who} gives nan or infinity for {image}: {', '.join(broken)}; nothing can be compared with "
+            "it, and nothing was written. Use another checkpoint"
+        )

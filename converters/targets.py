@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from torch import Tensor
 
-from edgeblend.converters.exported import ExportedGraph
+from edgeblend.converters.opened import ExportedGraph
 from edgeblend.converters.split import Shape, SplitGraph
 from edgeblend.converters.third_party import import_one_at_a_time, load_registered
 from edgeblend.engine_packages import registered

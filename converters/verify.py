@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from edgeblend.calibration.data.frames import Frame
 from edgeblend.calibration.evaluation.agreement import mask_iou_of_pairs, match_instances
 from edgeblend.calibration.evaluation.recording import OutputKey
-from edgeblend.converters.finite import refuse_not_finite
-from edgeblend.converters.opened import OpenNetwork
+from edgeblend.converters.opened import OpenNetwork, refuse_not_finite
 from edgeblend.errors import ConversionError
 from edgeblend.manifest import TensorError, ToleranceSpec, VerificationSpec
 

@@ -156,7 +156,7 @@ OURS = {
         "calibration.evaluation.coco_matches.evaluator_settings(kind)",
         "calibration.evaluation.coco_matches.match_detections(kind)",
         "calibration.data.sources.why_no_file(kind)",
-        "converters.exported.ExportedGraph.spec(precision)",
+        "converters.opened.ExportedGraph.spec(precision)",
         "converters.openvino.npu_lint.lint_model(part)",
         "converters.onnx.export.export_graph(precision)",
         "converters.openvino.export.export_graph(precision)",

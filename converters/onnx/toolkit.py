@@ -18,7 +18,6 @@ from nncf.onnx.engine import ONNXEngine
 from nncf.quantization.algorithms.bias_correction.algorithm import BiasCorrection, SubgraphData
 from onnx import ModelProto
 
-from edgeblend.converters.exported import ExportedGraph
 from edgeblend.converters.onnx.export import store_half, write_model
 from edgeblend.converters.onnx.fusing import scalings, with_ends, without_ends
 from edgeblend.converters.onnx.layers import (
@@ -28,7 +27,7 @@ from edgeblend.converters.onnx.layers import (
     roundings,
     with_rounded,
 )
-from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.opened import ExportedGraph, OpenGraph
 from edgeblend.converters.process_state import replaced
 from edgeblend.converters.quantize.nncf_pipeline import run_pipeline, tool_versions
 from edgeblend.converters.quantize.toolkits import SizedItems

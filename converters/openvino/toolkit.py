@@ -12,8 +12,7 @@ import numpy as np
 import openvino as ov
 from openvino._offline_transformations import compress_quantize_weights_transformation
 
-from edgeblend.converters.exported import ExportedGraph
-from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.opened import ExportedGraph, OpenGraph
 from edgeblend.converters.openvino.layers import (
     float_layers,
     layers_in_int8,

@@ -7,8 +7,7 @@ import numpy as np
 from edgeblend.calibration.evaluation.agreement_totals import AgreementTotals, compare_instances, totals_of
 from edgeblend.calibration.evaluation.sqnr import SqnrTally
 from edgeblend.calibration.sampling.sample import CalibrationSet
-from edgeblend.converters.finite import refuse_not_finite
-from edgeblend.converters.opened import OpenNetwork
+from edgeblend.converters.opened import OpenNetwork, refuse_not_finite
 from edgeblend.errors import ConversionError
 from edgeblend.manifest import AgreementSpec, TensorNoise
 

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from edgeblend.calibration.evaluation.recording import OutputKey
 from edgeblend.calibration.evaluation.sqnr import OutputSqnr, SqnrTally, sqnr_db
-from edgeblend.converters.finite import refuse_not_finite
-from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.opened import OpenGraph, refuse_not_finite
 from edgeblend.converters.quantize.toolkits import FloatModel, SizedItems, Toolkit
 from edgeblend.manifest import Part
 from edgeblend.recipe import Recipe

@@ -13,8 +13,7 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from edgeblend.converters.exported import ExportedGraph
-from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.opened import ExportedGraph, OpenGraph
 from edgeblend.converters.third_party import import_one_at_a_time, load_registered
 from edgeblend.engine_packages import registered
 from edgeblend.errors import EngineError, InputError

@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from edgeblend.converters.exported import ExportedGraph
-from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.opened import ExportedGraph, OpenGraph
 from edgeblend.converters.quantize.toolkits import SizedItems
 from edgeblend.converters.tflite.calibrated import CalibratedGraph
 from edgeblend.converters.tflite.model_file import (
