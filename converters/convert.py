@@ -2,54 +2,46 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from contextlib import ExitStack
-from importlib.resources import files
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import cv2
-import msgspec
-import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import save
-
 from edgeblend.arguments.callbacks import Say, callback
 from edgeblend.arguments.checks import check_path, shown
-from edgeblend.bundle import Bundle, check_output, describe_file, stage_bundle
-from edgeblend.converters.draft import ConvertOptions, Precision, check_options, draft_manifest
+from edgeblend.bundle import Bundle, check_output, stage_bundle
+from edgeblend.calibration.data.frames import Frames, FrameSource
+from edgeblend.calibration.sampling.sample import DEFAULT_COUNT, CalibrationSet
+from edgeblend.converters.export import WrittenNetwork, write_network
 from edgeblend.converters.model_classes import ClassNames, read_class_names
-from edgeblend.converters.opened import OpenGraph
-from edgeblend.converters.reference import TorchSession, torch_spec
-from edgeblend.converters.split import (
-    AttentionMode,
-    SplitGraph,
-    attention_weights,
-    example_inputs,
-    input_shapes,
-    split_network,
+from edgeblend.converters.opened import open_written
+from edgeblend.converters.plan import (
+    ConversionPlan,
+    ConvertOptions,
+    Precision,
+    check_options,
+    plan_conversion,
 )
+from edgeblend.converters.quantize.quantize import quantize
+from edgeblend.converters.quantize.request import PARTS, check_recipe, check_sampling, opened_frames
+from edgeblend.converters.quantize.toolkits import load_toolkit
+from edgeblend.converters.reference import open_in_torch
+from edgeblend.converters.split import AttentionMode, SplitGraph, split_network
 from edgeblend.converters.targets import Target, check_target, load_target
+from edgeblend.converters.verification_images import images_to_verify_on, read_images
 from edgeblend.converters.verify import TOLERANCES, verify
 from edgeblend.errors import InputError
-from edgeblend.manifest import (
-    MANIFEST_NAME,
-    AttentionSpec,
-    GraphSpec,
-    Manifest,
-    Part,
-    encode_manifest,
-)
+from edgeblend.files.temporary import temporary_folder
+from edgeblend.manifest import MANIFEST_NAME, VerificationSpec, encode_manifest
 from edgeblend.model.blendmask import BlendMask, build_network
 from edgeblend.model.checkpoints.read import checkpoint_digest, load_weights, read_checkpoint
-from edgeblend.model.config import load_config
+from edgeblend.model.config import ModelConfig, load_config
 from edgeblend.model.fold import fold_batch_norms
 from edgeblend.processes.third_party_warnings import warnings_are_no_errors
-from edgeblend.runtime.attention import AttentionLayer
-from edgeblend.runtime.backends.base import EngineOptions
+from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.registry import load_backend
-
-ATTENTION_FILE = "attention.safetensors"
 
 
 @runtime_checkable
@@ -82,17 +74,22 @@ def convert(
     attention: AttentionMode = "sparse",
     class_names: ClassNames | None = None,
     category_ids: Sequence[int] | None = None,
+    verify_on: Frames | None = None,
+    calibration: Frames | CalibrationSet | None = None,
+    recipe: str | Path | Recipe | None = None,
+    count: int = DEFAULT_COUNT,
     overwrite: bool = False,
     progress: Say | None = None,
 ) -> Bundle:
-    """Convert a checkpoint into a bundle, verified against torch.
+    """Convert a checkpoint into a bundle, verified against torch; with calibration frames, quantize it, too.
 
     Args:
         checkpoint: a ``.pth`` or ``.safetensors`` file, read as weights only and never executed; or what
             :func:`edgeblend.train` returned, which has its config and classes with it.
         out: folder, or ``.zip`` file, to make.
         config: a published name such as ``R_50_3x``, or a YAML file; needed with a checkpoint's file.
-        target: the engine that will run it: ``openvino``, ``onnxruntime`` or ``tflite``.
+        target: the engine that will run it: ``openvino``, ``onnxruntime`` or ``tflite``, or what another
+            package has registered in the group ``edgeblend.targets``.
         precision: how weights are stored: ``fp32``, ``fp16``, or ``int8-dynamic`` where the target has it,
             whose activations are rounded while it runs.
         input_size: (height, width) in pixels of the canvas that frames are fitted into; None takes
@@ -105,6 +102,13 @@ def convert(
             classes, which are assumed to be COCO's, or is for persons.
         category_ids: the id of each class in its data set, which results are written with; default: those of
             the file, or COCO's own for its 80 names, else 1 to the number of classes.
+        verify_on: images to compare the exported graphs with torch on: a path, a folder, a glob, or arrays
+            (H, W, 3) uint8 BGR; None takes a photograph that comes with edgeblend.
+        calibration: representative frames, as for :func:`edgeblend.quantize`. The bundle at ``out`` is then
+            the INT8 one. The float bundle is made and verified in a temporary folder, and removed.
+        recipe: how to quantize, as for :func:`edgeblend.quantize`; None takes ``int8``. Only with
+            ``calibration``.
+        count: how many frames to choose for calibration. Only with ``calibration``.
         overwrite: replace a bundle that is already at ``out``.
         progress: called with a few words before each step; what it raises ends the conversion.
 
@@ -139,24 +143,17 @@ def convert(
     check_options(options)
     out = check_path("out", out)
     check_output(out, overwrite=overwrite)
-    model_config = load_config(config)
-    # What can be refused is refused before the weights are read.
-    draft = draft_manifest(model_config, str(config), source, options)
-    exporter = load_target(target)
-    check_target(exporter, target, model_config, precision=precision, dynamic=dynamic)
-    load_backend(target)  # verifying needs the engine
-
-    say("reading the checkpoint")
-    network = build_network(model_config)
-    weights = read_checkpoint(source)
-    load_weights(network, weights, source=str(source))
-    draft = msgspec.structs.replace(draft, notes=(*draft.notes, *weights.notes))
-    network = fold_batch_norms(network)
-
-    with stage_bundle(out, overwrite=overwrite) as folder:
-        manifest = _write_parts(network, draft, folder, exporter, options, source, say)
-        (folder / MANIFEST_NAME).write_bytes(encode_manifest(manifest))
-    return Bundle.load(out)
+    _check_calibration(calibration, recipe, count, precision)
+    conversion = _plan(source, config, options)
+    if calibration is None:
+        return conversion.run(out, _own_images(verify_on, say), say)
+    recipe = check_recipe("int8" if recipe is None else recipe, target)
+    load_toolkit(recipe, target, dict.fromkeys(PARTS, conversion.exporter.FORMAT))
+    images = _own_images(verify_on, say)
+    say("choosing calibration frames")
+    with opened_frames(calibration, count=count) as frames, temporary_folder(str(out)) as work:
+        made = conversion.run(Path(work) / "float", images, say)
+        return quantize(made, out, calibration=frames, recipe=recipe, overwrite=overwrite, progress=say)
 
 
 def _what_to_convert(
@@ -174,102 +171,94 @@ def _what_to_convert(
     return Path(checkpoint), config, class_names
 
 
-def _write_parts(
-    network: BlendMask,
-    draft: Manifest,
+def _check_calibration(
+    calibration: Frames | CalibrationSet | None, recipe: object, count: int, precision: Precision
+) -> None:
+    """Refuse options of a quantization that would have no effect, or cannot be met, with an InputError."""
+    if calibration is None:
+        for name, given in (("recipe", recipe is not None), ("count", count != DEFAULT_COUNT)):
+            if given:
+                raise InputError(f"{name}: has no effect without calibration; give calibration frames, too")
+    else:
+        if precision != "fp32":
+            raise InputError(
+                f"precision: weights in {precision} cannot be quantized; leave it out, or calibration"
+            )
+        check_sampling(calibration, count=(count, DEFAULT_COUNT))
+
+
+def _own_images(verify_on: Frames | None, say: Say) -> FrameSource | None:
+    if verify_on is None:
+        return None
+    say("reading the images to verify on")
+    return read_images(verify_on)
+
+
+def _plan(checkpoint: Path, config: str | Path, options: ConvertOptions) -> _Conversion:
+    """Refuse what can be refused before the weights are read."""
+    model_config = load_config(config)
+    plan = plan_conversion(model_config, str(config), options)
+    exporter = load_target(options.target)
+    check_target(exporter, options.target, model_config, precision=options.precision, dynamic=options.dynamic)
+    load_backend(options.target)  # verifying needs the engine
+    return _Conversion(checkpoint, model_config, plan, exporter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversion:
+    """A conversion that nothing is known to stand against."""
+
+    checkpoint: Path
+    config: ModelConfig
+    plan: ConversionPlan
+    exporter: Target
+
+    def run(self, out: Path, images: FrameSource | None, say: Say) -> Bundle:
+        """Read the checkpoint, and make and verify the bundle."""
+        say("reading the checkpoint")
+        network, notes = self._read_network()
+        graphs = split_network(network, attention=self.plan.options.attention)
+        with stage_bundle(out, overwrite=self.plan.options.overwrite) as folder:
+            written = write_network(network, graphs, self.plan, folder, self.exporter, say)
+            digest = checkpoint_digest(self.checkpoint)
+            say("verifying against torch")
+            manifest = self.plan.manifest(
+                checkpoint=self.checkpoint.name,
+                checkpoint_sha256=digest,
+                graphs=written.graphs,
+                attention=written.attention,
+                verification=_verify(graphs, written, self.plan, folder, images),
+                tools=self.exporter.tool_versions(),
+                notes=notes,
+            )
+            (folder / MANIFEST_NAME).write_bytes(encode_manifest(manifest))
+        return Bundle.load(out)
+
+    def _read_network(self) -> tuple[BlendMask, tuple[str, ...]]:
+        """Return the network, its batch norms folded, and notes on how the checkpoint was read."""
+        network = build_network(self.config)
+        weights = read_checkpoint(self.checkpoint)
+        load_weights(network, weights, source=str(self.checkpoint))
+        return fold_batch_norms(network), tuple(weights.notes)
+
+
+def _verify(
+    graphs: Sequence[SplitGraph],
+    written: WrittenNetwork,
+    plan: ConversionPlan,
     folder: Path,
-    target: Target,
-    options: ConvertOptions,
-    checkpoint: Path,
-    say: Say,
-) -> Manifest:
-    """Export and verify the graphs into ``folder`` and return the finished manifest."""
-    graphs = split_network(network, attention=options.attention)
-    specs = _export_graphs(graphs, draft, folder, target, options, say)
-    layer, attention = _write_attention(network, folder, options.attention)
-    manifest = msgspec.structs.replace(
-        draft,
-        source=msgspec.structs.replace(draft.source, checkpoint_sha256=checkpoint_digest(checkpoint)),
-        attention=attention,
-        graphs=specs,
-        tools={**draft.tools, **target.tool_versions()},
-    )
-    say("verifying against torch")
-    reference: dict[Part, OpenGraph] = {
-        graph.part: OpenGraph(torch_spec(graph), TorchSession(graph)) for graph in graphs
-    }
-    small, pictures = _verification_pictures(manifest)
+    own: FrameSource | None,
+) -> VerificationSpec:
+    """Compare the graphs in a folder with torch, on the caller's images or the shipped photograph."""
+    canvas, images = images_to_verify_on(plan.input, own)
+    reference = {graph.part: open_in_torch(graph) for graph in graphs}
     with ExitStack() as opened:
-        measured = verify(
-            reference,
-            _open_graphs(manifest, folder, opened),
-            small,
-            attention=layer,
-            pictures=pictures,
-            tolerance=TOLERANCES[options.precision],
+        exported = {
+            part: open_written(plan.options.target, spec, folder, opened)
+            for part, spec in written.graphs.items()
+        }
+        first, second = (
+            dataclasses.replace(plan.network(found, written.layer), input=canvas)
+            for found in (reference, exported)
         )
-    return msgspec.structs.replace(manifest, verification=measured)
-
-
-def _export_graphs(
-    graphs: tuple[SplitGraph, SplitGraph],
-    draft: Manifest,
-    folder: Path,
-    target: Target,
-    options: ConvertOptions,
-    say: Say,
-) -> dict[Part, GraphSpec]:
-    height, width = draft.input.height, draft.input.width
-    canvas = (height, width) if height and width else None
-    examples = example_inputs(graphs[0])
-    channels = examples[graphs[1].inputs[0].name].shape[1]
-    specs: dict[Part, GraphSpec] = {}
-    for graph in graphs:
-        say(f"exporting the {graph.part} graph")
-        written = target.export_graph(
-            graph,
-            folder,
-            example=tuple(examples[spec.name] for spec in graph.inputs),
-            shapes=input_shapes(graph, canvas, channels),
-            precision=options.precision,
-        )
-        specs[graph.part] = written.spec(target.FORMAT, options.precision)
-    return specs
-
-
-def _write_attention(
-    network: BlendMask, folder: Path, mode: AttentionMode
-) -> tuple[AttentionLayer | None, AttentionSpec]:
-    if mode == "dense":
-        return None, AttentionSpec(mode=mode, file=None)
-    weights = attention_weights(network)
-    file = folder / ATTENTION_FILE
-    file.write_bytes(save(weights))
-    return AttentionLayer(**weights), AttentionSpec(mode=mode, file=describe_file(file))
-
-
-def _open_graphs(manifest: Manifest, folder: Path, opened: ExitStack) -> dict[Part, OpenGraph]:
-    backend = load_backend(manifest.target)
-    options = EngineOptions(precision="f32")
-    graphs: dict[Part, OpenGraph] = {}
-    for part, graph in manifest.graphs.items():
-        paths = [folder / file.name for file in graph.files]
-        graphs[part] = OpenGraph(graph, backend.open_session(graph, paths, options))
-        opened.callback(graphs[part].session.close)
-    return graphs
-
-
-def _verification_pictures(manifest: Manifest) -> tuple[Manifest, list[NDArray[np.uint8]]]:
-    """Return the manifest to verify with, and the photographs.
-
-    A dynamic bundle sees two small canvases of odd sizes, which would show a size that was traced
-    as a constant; a static one sees its canvas with a margin to fill.
-    """
-    data = files("edgeblend.converters").joinpath("data/coffee.jpg").read_bytes()
-    photograph = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    picture = np.asarray(photograph, np.uint8)
-    if not manifest.input.dynamic:
-        return manifest, [picture]
-    small = msgspec.structs.replace(manifest.input, min_size=250, max_size=401)
-    portrait = np.ascontiguousarray(picture[:, 90:400])
-    return msgspec.structs.replace(manifest, input=small), [picture, portrait]
+        return verify(first, second, images, tolerance=TOLERANCES[plan.options.precision])

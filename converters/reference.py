@@ -6,25 +6,30 @@ It is what exported graphs are compared with, and what shows how torch itself wo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import get_args
 
-import msgspec
 import numpy as np
 import torch
 
 from edgeblend.arguments.choices import check_choice
-from edgeblend.converters.draft import ConvertOptions, check_options, draft_manifest
 from edgeblend.converters.model_classes import ClassNames, read_class_names
+from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.plan import ConvertOptions, check_options, plan_conversion
 from edgeblend.converters.split import AttentionMode, SplitGraph, attention_weights, split_network
+from edgeblend.converters.verify import TOLERANCES
 from edgeblend.errors import EngineError
-from edgeblend.manifest import GraphSpec, Part
+from edgeblend.manifest import AttentionSpec, GraphSpec, Part, VerificationSpec
 from edgeblend.model.blendmask import BlendMask
 from edgeblend.processes.one_at_a_time import one_at_a_time
 from edgeblend.runtime.assemble import PasteMode
 from edgeblend.runtime.attention import AttentionLayer
 from edgeblend.runtime.backends.base import Array, Session, SessionInfo
 from edgeblend.runtime.segmenter import Segmenter
+
+_NOTHING_TO_VERIFY = VerificationSpec(
+    tolerance=TOLERANCES["fp32"], pictures=(), tensors=(), detections=0, matched=0, lowest_mask_iou=None
+)
+"""Torch is what exported graphs are compared with."""
 
 
 def torch_segmenter(
@@ -65,14 +70,23 @@ def torch_segmenter(
     )
     check_options(options)
     graphs = split_network(network, attention=attention)
-    draft = draft_manifest(network.config, network.config.name, Path("none"), options)
-    manifest = msgspec.structs.replace(
-        draft,
+    plan = plan_conversion(network.config, network.config.name, options)
+    manifest = plan.manifest(
+        checkpoint="none",  # the weights are in memory; nothing says which file they are from
+        checkpoint_sha256="0" * 64,
         graphs={graph.part: torch_spec(graph) for graph in graphs},
+        attention=AttentionSpec(mode=attention, file=None),
+        verification=_NOTHING_TO_VERIFY,
+        tools={"torch": torch.__version__},
     )
     layer = AttentionLayer(**attention_weights(network)) if attention == "sparse" else None
     sessions: dict[Part, Session] = {graph.part: TorchSession(graph, device) for graph in graphs}
     return Segmenter(manifest, sessions, attention=layer, score_threshold=score_threshold, paste=paste)
+
+
+def open_in_torch(graph: SplitGraph) -> OpenGraph:
+    """Return a split graph that runs in torch."""
+    return OpenGraph(torch_spec(graph), TorchSession(graph))
 
 
 def torch_spec(graph: SplitGraph) -> GraphSpec:

@@ -1,4 +1,7 @@
-"""The formats a network can be converted to, as data; each is imported when it is asked for."""
+"""The targets a network can be converted to: our own as data, others through entry points.
+
+Each is imported when it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from typing import Protocol, cast
 
 from torch import Tensor
 
-from edgeblend.converters.exported import ExportedGraph
+from edgeblend.converters.opened import ExportedGraph
 from edgeblend.converters.split import Shape, SplitGraph
-from edgeblend.converters.third_party import import_one_at_a_time
+from edgeblend.converters.third_party import import_one_at_a_time, load_registered
+from edgeblend.engine_packages import registered
 from edgeblend.errors import EngineError, InputError, MissingPackageError
 from edgeblend.manifest import GraphPrecision
 from edgeblend.model.config import ModelConfig
@@ -22,19 +26,24 @@ TARGETS = {
 }
 """Target, which is also the engine's name, to the module that exports for it."""
 
+ENTRY_POINT_GROUP = "edgeblend.targets"
+"""The group in which other packages register what has the members of :class:`Target`, by the target's name.
+
+Verifying runs the exported graphs, so an engine of the same name is needed in ``edgeblend.backends``."""
+
 
 class Target(Protocol):
-    """What a format's module offers."""
+    """What a target's module offers."""
 
     FORMAT: str
-    """What the manifest calls the graphs' format."""
+    """The manifest's name of the graphs' format."""
     PRECISIONS: tuple[GraphPrecision, ...]
-    """How it can store weights."""
+    """The precisions that weights can be stored in."""
     DYNAMIC: bool
-    """Whether the sides of the canvas can stay open."""
+    """Whether the canvas can follow each frame."""
 
     def refusal(self, config: ModelConfig) -> str | None:
-        """Say why the format cannot hold a network, if it cannot."""
+        """Return why the format cannot hold a network, or None where it can."""
 
     def export_graph(
         self,
@@ -45,10 +54,26 @@ class Target(Protocol):
         shapes: tuple[Shape, ...],
         precision: GraphPrecision,
     ) -> ExportedGraph:
-        """Write one graph."""
+        """Write one graph into a folder, and return its files and tensors as they are in them.
+
+        Args:
+            graph: the torch module, with the names of its inputs and outputs in order.
+            folder: where the files go.
+            example: inputs to trace the module with.
+            shapes: the shape of each input; None is a side that stays open.
+            precision: how weights are stored; one of ``PRECISIONS``.
+
+        Raises:
+            ConversionError: the graph cannot be exported.
+        """
 
     def tool_versions(self) -> dict[str, str]:
         """Return the versions of what exports."""
+
+
+def target_names() -> tuple[str, ...]:
+    """Return the names of all targets, installed or not."""
+    return (*TARGETS, *(name for name in sorted(registered(ENTRY_POINT_GROUP)) if name not in TARGETS))
 
 
 @warnings_are_no_errors()
@@ -56,11 +81,14 @@ def load_target(name: str) -> Target:
     """Import what exports to ``name``.
 
     Raises:
-        EngineError: the target is unknown.
+        EngineError: the target is unknown, or cannot be imported.
         MissingPackageError: what it needs is not installed.
     """
     if name not in TARGETS:
-        raise EngineError(f"unknown target {name!r}; known are {', '.join(TARGETS)}")
+        others = registered(ENTRY_POINT_GROUP)
+        if name not in others:
+            raise EngineError(f"unknown target {name!r}; known are {', '.join(target_names())}")
+        return cast(Target, load_registered(others[name], "target", Target))
     try:
         return cast(Target, import_one_at_a_time(TARGETS[name]))
     except ModuleNotFoundError as error:

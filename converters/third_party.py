@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import EntryPoint
 from types import ModuleType
+from typing import Any
 
 from edgeblend import errors
 from edgeblend.arguments.callbacks import raised_by_caller
@@ -61,12 +63,7 @@ def import_one_at_a_time(name: str) -> ModuleType:
         ModuleNotFoundError: what it needs is not installed.
         EngineError: what it needs fails while it is imported.
     """
-    with (
-        one_at_a_time(),
-        kept_through_import(),
-        some_home(),
-        logging_at(logging.ERROR, *_LOUD_WHEN_IMPORTED),
-    ):
+    with _importing():
         try:
             return import_module(name)
         except (ModuleNotFoundError, EdgeBlendError, MemoryError):
@@ -74,3 +71,46 @@ def import_one_at_a_time(name: str) -> ModuleType:
         except Exception as error:  # an import can raise anything
             what = f"{type(error).__name__}: {one_line(error)}"
             raise EngineError(f"what {name} needs cannot be imported: {what}") from error
+
+
+def load_registered(entry: EntryPoint, kind: str, interface: type) -> Any:  # noqa: ANN401
+    """Import what another package has registered.
+
+    Args:
+        entry: where it is.
+        kind: what it is, such as ``target``; the message starts with it.
+        interface: the protocol that it has to offer.
+
+    Raises:
+        EngineError: it cannot be imported, or does not offer everything.
+    """
+    with _importing():
+        try:
+            found = entry.load()
+        except (EdgeBlendError, MemoryError):
+            raise
+        except Exception as error:  # an import can raise anything
+            what = f"{type(error).__name__}: {one_line(error)}"
+            raise EngineError(
+                f"{kind} {entry.name!r} ({entry.value}): cannot be imported: {what}; mend or remove the "
+                "package that registers it"
+            ) from error
+    needed = {name for name in (*vars(interface), *interface.__annotations__) if not name.startswith("_")}
+    if missing := sorted(name for name in needed if not hasattr(found, name)):
+        raise EngineError(
+            f"{kind} {entry.name!r} ({entry.value}): has no {', '.join(missing)}; install a version of its "
+            "package that fits this edgeblend"
+        )
+    return found
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Enter to import an exporter or a quantizer: in turn, and with everything as it was afterwards."""
+    with (
+        one_at_a_time(),
+        kept_through_import(),
+        some_home(),
+        logging_at(logging.ERROR, *_LOUD_WHEN_IMPORTED),
+    ):
+        yield

@@ -1,4 +1,4 @@
-"""Engines of other packages, by what they register; none of them is imported here."""
+"""What other packages register by entry point, by name; none of them is imported here."""
 
 from __future__ import annotations
 
@@ -9,4 +9,9 @@ ENTRY_POINT_GROUP = "edgeblend.backends"
 
 def engine_packages() -> dict[str, EntryPoint]:
     """Return the engines that installed packages offer, by name."""
-    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    return registered(ENTRY_POINT_GROUP)
+
+
+def registered(group: str) -> dict[str, EntryPoint]:
+    """Return what installed packages offer in an entry point group, by name."""
+    return {entry.name: entry for entry in entry_points(group=group)}

@@ -10,12 +10,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.manifest import Manifest, Part
+from edgeblend.manifest import GraphSpec, Part
 from edgeblend.results import Instances
 from edgeblend.runtime.assemble import PasteMode, place
 from edgeblend.runtime.attention import AttentionLayer, gather_attention, read_attention
@@ -24,10 +24,39 @@ from edgeblend.runtime.blender import blend_boxes
 from edgeblend.runtime.decode import Detections, LevelOutputs, decode
 from edgeblend.runtime.preprocess import Prepared, preprocess
 from edgeblend.runtime.tensors import basis_inputs, detector_inputs, outputs_by_role
+from edgeblend.spec import BlendSpec, DecodeSpec, InputSpec
 
 FloatArray = NDArray[np.float32]
 
 _HEADS = ("cls_logits", "box_reg", "centerness")
+
+
+class PipelineSpec(Protocol):
+    """What the stages of a frame need to know of a network: a manifest, or what stands for one."""
+
+    @property
+    def input(self) -> InputSpec:
+        """How a frame becomes the detector's input."""
+
+    @property
+    def decode(self) -> DecodeSpec:
+        """How head outputs become detections."""
+
+    @property
+    def blend(self) -> BlendSpec:
+        """How bases and attention become masks."""
+
+    @property
+    def graphs(self) -> Mapping[Part, GraphSpec]:
+        """The tensors of each graph."""
+
+    @property
+    def things(self) -> tuple[str, ...]:
+        """Class names, by class index."""
+
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """Category ids, by class index."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,24 +69,24 @@ class DetectorOutputs:
     """(C, h, w) by role and pyramid level."""
 
 
-def prepare(manifest: Manifest, frame: NDArray[Any]) -> Prepared:
+def prepare(manifest: PipelineSpec, frame: NDArray[Any]) -> Prepared:
     """Return a frame, (H, W, 3) uint8 BGR, on the canvas of the network."""
     return preprocess(frame, manifest.input)
 
 
-def detector_feed(manifest: Manifest, canvas: NDArray[np.uint8]) -> dict[str, Array]:
+def detector_feed(manifest: PipelineSpec, canvas: NDArray[np.uint8]) -> dict[str, Array]:
     """Return the inputs of the detector graph, by name, for a canvas (1, H, W, 3) uint8 BGR."""
     return detector_inputs(manifest.graphs["detector"], canvas)
 
 
-def detect(manifest: Manifest, session: Session, feed: Mapping[str, Array]) -> DetectorOutputs:
+def detect(manifest: PipelineSpec, session: Session, feed: Mapping[str, Array]) -> DetectorOutputs:
     """Run the detector graph on its inputs."""
     raw = session.run(feed)
     return DetectorOutputs(raw, outputs_by_role(manifest.graphs["detector"], raw))
 
 
 def find_detections(
-    manifest: Manifest, outputs: DetectorOutputs, *, score_threshold: float | None = None
+    manifest: PipelineSpec, outputs: DetectorOutputs, *, score_threshold: float | None = None
 ) -> Detections:
     """Return the detections in network pixels, by descending score; None takes the model's threshold."""
     levels = [
@@ -68,12 +97,12 @@ def find_detections(
 
 
 def attend(
-    manifest: Manifest, outputs: DetectorOutputs, detections: Detections, layer: AttentionLayer | None
+    manifest: PipelineSpec, outputs: DetectorOutputs, detections: Detections, layer: AttentionLayer | None
 ) -> FloatArray:
     """Return the attention of N detections, (N, K, M, M).
 
     Args:
-        manifest: of the bundle.
+        manifest: of the bundle, or what stands for it.
         outputs: of the detector.
         detections: found in them.
         layer: the attention layer of a bundle with sparse attention; None reads what the graph computed.
@@ -85,19 +114,21 @@ def attend(
     return gather_attention(maps, detections, layer, manifest.blend)
 
 
-def basis_feed(manifest: Manifest, outputs: DetectorOutputs) -> dict[str, Array]:
+def basis_feed(manifest: PipelineSpec, outputs: DetectorOutputs) -> dict[str, Array]:
     """Return the inputs of the basis graph, by name; they may be the detector's own outputs, not copied."""
     return basis_inputs(manifest.graphs["detector"], manifest.graphs["basis"], outputs.raw)
 
 
 def compute_bases(
-    manifest: Manifest, session: Session, feed: Mapping[str, Array]
+    manifest: PipelineSpec, session: Session, feed: Mapping[str, Array]
 ) -> dict[tuple[str, str | None], FloatArray]:
     """Run the basis graph on its inputs; the role ``bases`` holds (K, h, w)."""
     return outputs_by_role(manifest.graphs["basis"], session.run(feed))
 
 
-def blend(manifest: Manifest, bases: FloatArray, detections: Detections, attention: FloatArray) -> FloatArray:
+def blend(
+    manifest: PipelineSpec, bases: FloatArray, detections: Detections, attention: FloatArray
+) -> FloatArray:
     """Return the (N, R, R) mask probabilities of N detections."""
     return blend_boxes(
         bases,
@@ -114,7 +145,7 @@ class HostPipeline:
 
     def __init__(
         self,
-        manifest: Manifest,
+        manifest: PipelineSpec,
         sessions: Mapping[Part, Session],
         *,
         attention: AttentionLayer | None,

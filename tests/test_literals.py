@@ -37,7 +37,7 @@ from edgeblend.calibration.measuring.fresh_start import measure_fresh_start
 from edgeblend.calibration.measuring.peak_memory import measure_peak_memory
 from edgeblend.calibration.measuring.setups import Setup
 from edgeblend.calibration.sampling.sample import sample_frames
-from edgeblend.converters import draft
+from edgeblend.converters import plan
 from edgeblend.converters.convert import convert
 from edgeblend.converters.ethos_u import vela
 from edgeblend.converters.ethos_u.convert import convert_for_ethos_u
@@ -98,11 +98,11 @@ TRIED: dict[str, Attempt] = {
     "converters.convert.convert(attention)": lambda word, bundle: convert(
         "m.pth", "out", config="R_50_1x", attention=word
     ),
-    "converters.draft.ConvertOptions(precision)": lambda word, bundle: draft.check_options(
-        draft.ConvertOptions(precision=word)
+    "converters.plan.ConvertOptions(precision)": lambda word, bundle: plan.check_options(
+        plan.ConvertOptions(precision=word)
     ),
-    "converters.draft.ConvertOptions(attention)": lambda word, bundle: draft.check_options(
-        draft.ConvertOptions(attention=word)
+    "converters.plan.ConvertOptions(attention)": lambda word, bundle: plan.check_options(
+        plan.ConvertOptions(attention=word)
     ),
     "converters.ethos_u.convert.convert_for_ethos_u(optimise)": lambda word, bundle: convert_for_ethos_u(
         bundle, "out", optimise=word
@@ -177,14 +177,16 @@ OURS = {
         "calibration.evaluation.coco_matches.evaluator_settings(kind)",
         "calibration.evaluation.coco_matches.match_detections(kind)",
         "calibration.data.sources.why_no_file(kind)",
-        "converters.exported.ExportedGraph.spec(precision)",
+        "converters.opened.ExportedGraph.spec(precision)",
         "converters.openvino.npu_lint.lint_model(part)",
         "converters.onnx.export.export_graph(precision)",
         "converters.openvino.export.export_graph(precision)",
         "converters.tflite.toolkit.save_model(part)",
         "converters.openvino.toolkit.save_model(part)",
         "converters.onnx.toolkit.save_model(part)",
-        "converters.quantize.search.Search.quantize(part)",
+        "converters.quantize.feeds.feed_of(part)",
+        "converters.quantize.part.QuantizedPart(part)",
+        "converters.quantize.search.nothing_in_int8(part)",
         "converters.quantize.toolkits.Toolkit.save_model(part)",
         "converters.split.DetectorGraph.__init__(attention)",
         "converters.targets.Target.export_graph(precision)",

@@ -263,6 +263,8 @@ def places(bundle: Bundle, segmenter: Any = None) -> dict[str, Place]:
                 **{"checkpoint": "path", "out": "path", "config": "path or none", "target": "text"},
                 **{"precision": "word", "input_size": "size or none", "dynamic": "flag", "attention": "word"},
                 **{"class_names": "names or none", "category_ids": "ids"},
+                **{"verify_on": "frames or none", "calibration": "frames or none"},
+                **{"recipe": "recipe or none", "count": "whole"},
                 **{"overwrite": "flag", "progress": "callback"},
             },
         ),

@@ -7,16 +7,23 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeblend.manifest import Manifest, Part
+from edgeblend.manifest import Part
 from edgeblend.runtime.backends.base import Session
-from edgeblend.runtime.pipeline import basis_feed, compute_bases, detect, detector_feed, prepare
+from edgeblend.runtime.pipeline import (
+    PipelineSpec,
+    basis_feed,
+    compute_bases,
+    detect,
+    detector_feed,
+    prepare,
+)
 
 OutputKey = tuple[Part, str, str | None]
 """Graph, role, and pyramid level where the role has levels."""
 
 
 def run_graphs(
-    sessions: Mapping[Part, Session], manifest: Manifest, frame: NDArray[np.uint8]
+    sessions: Mapping[Part, Session], manifest: PipelineSpec, frame: NDArray[np.uint8]
 ) -> dict[OutputKey, NDArray[np.float32]]:
     """Run every graph on a frame, the basis graph also where nothing is detected.
 

@@ -25,9 +25,9 @@ from edgeblend.converters.ethos_u.vela import (
 )
 from edgeblend.converters.ethos_u.vela_report import EthosUReport, GraphReport, graph_report
 from edgeblend.converters.tflite.operators import TfliteGraph, read_tflite
-from edgeblend.errors import ConversionError, InputError, OutputError
+from edgeblend.errors import ConversionError, InputError
 from edgeblend.files import paths
-from edgeblend.files.temporary import TemporaryFolder
+from edgeblend.files.temporary import temporary_folder
 from edgeblend.manifest import MANIFEST_NAME, GraphSpec, Manifest, Part, encode_manifest
 from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 
@@ -136,7 +136,7 @@ def _compile_part(source: Bundle, part: Part, folder: Path, options: VelaOptions
     say(f"compiling the {part} graph for {options.accelerator}")
     (file,) = source.graph_files(part)
     before = read_tflite(file)
-    with _temporary_folder(file) as work:
+    with temporary_folder(str(file)) as work:
         output = compile_tflite(file, Path(work), options)
         after = read_tflite(output.model)
         _check_interface(part, before, after)
@@ -145,16 +145,6 @@ def _compile_part(source: Bundle, part: Part, folder: Path, options: VelaOptions
         shutil.copyfile(output.model, target)
     spec = msgspec.structs.replace(source.graph(part), format=FORMAT, files=(describe_file(target),))
     return _Compiled(part, spec, report, output.summary)
-
-
-def _temporary_folder(file: Path) -> TemporaryFolder:
-    try:
-        return TemporaryFolder()
-    except OSError as error:
-        raise OutputError(
-            f"{file}: there is no temporary folder to compile it in ({error.strerror}); set TMPDIR to one "
-            "that can be written"
-        ) from error
 
 
 def _check_interface(part: Part, before: TfliteGraph, after: TfliteGraph) -> None:

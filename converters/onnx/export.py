@@ -17,7 +17,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.export import Dim
 
-from edgeblend.converters.exported import ExportedGraph
+from edgeblend.converters.opened import ExportedGraph
 from edgeblend.converters.process_state import logging_at, without_warnings_of
 from edgeblend.converters.split import Shape, SplitGraph
 from edgeblend.converters.third_party import one_line, third_party

@@ -18,7 +18,6 @@ from nncf.onnx.engine import ONNXEngine
 from nncf.quantization.algorithms.bias_correction.algorithm import BiasCorrection, SubgraphData
 from onnx import ModelProto
 
-from edgeblend.converters.exported import ExportedGraph
 from edgeblend.converters.onnx.export import store_half, write_model
 from edgeblend.converters.onnx.fusing import scalings, with_ends, without_ends
 from edgeblend.converters.onnx.layers import (
@@ -28,14 +27,10 @@ from edgeblend.converters.onnx.layers import (
     roundings,
     with_rounded,
 )
-from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.opened import ExportedGraph, OpenGraph
 from edgeblend.converters.process_state import replaced
-from edgeblend.converters.quantize.nncf_pipeline import (
-    restore_score,
-    run_pipeline,
-    tool_versions,
-)
-from edgeblend.converters.quantize.toolkits import SizedItems, Validate
+from edgeblend.converters.quantize.nncf_pipeline import run_pipeline, tool_versions
+from edgeblend.converters.quantize.toolkits import SizedItems
 from edgeblend.manifest import GraphSpec, Part, TensorQuantization
 from edgeblend.processes.one_at_a_time import one_at_a_time
 from edgeblend.recipe import Recipe
@@ -49,7 +44,6 @@ __all__ = [
     "layer_names",
     "layers_in_int8",
     "quantize_model",
-    "quantize_to_score",
     "read_model",
     "save_model",
     "tool_versions",
@@ -96,55 +90,6 @@ def quantize_model(
     """
     del arriving
     return without_ends(_run_pipeline(with_ends(model, float_layers), items, recipe, float_layers))
-
-
-def quantize_to_score(
-    model: ModelProto,
-    graph: GraphSpec,
-    items: SizedItems,
-    recipe: Recipe,
-    *,
-    float_layers: Collection[str],
-    arriving: Mapping[str, TensorQuantization],
-    pictures: int,
-    validate: Validate,
-    max_drop: float,
-) -> ModelProto:
-    """Return a graph in INT8, with the layers that cost most back in float until its score holds.
-
-    Args:
-        model: in float; not changed.
-        graph: describes it.
-        items: what it is calibrated on.
-        recipe: how.
-        float_layers: names of layers that stay in float from the start.
-        arriving: of no use here: the graph keeps its inputs in float.
-        pictures: how many there are to validate on.
-        validate: scores a graph that is opened; scores are above -1000.
-        max_drop: by how much the score may fall below the float graph's.
-
-    Raises:
-        ConversionError: NNCF does not take the graph.
-    """
-    del arriving
-    names = frozenset(layers_of(model))
-
-    def score(
-        opened: tuple[OnnxRuntimeSession, frozenset[str]], chosen: tuple[int, ...] | None
-    ) -> tuple[float, list[float]]:
-        session, in_float = opened
-        return validate(OpenGraph(graph, session), chosen, in_float)
-
-    def open_graph(tried: ModelProto) -> tuple[OnnxRuntimeSession, frozenset[str]]:
-        fused = without_ends(tried)
-        return _session(fused), names - set(layers_in_int8(fused))
-
-    ended = with_ends(model, float_layers)
-    quantized = _run_pipeline(ended, items, recipe, float_layers)
-    found = restore_score(
-        ended, quantized, open_graph=open_graph, score=score, pictures=pictures, max_drop=max_drop
-    )
-    return without_ends(found)
 
 
 @contextmanager

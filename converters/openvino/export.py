@@ -16,7 +16,7 @@ from openvino.tools.ovc import convert as ovc_convert
 from openvino.tools.ovc import convert_impl as ovc_convert_impl
 from torch import Tensor
 
-from edgeblend.converters.exported import ExportedGraph
+from edgeblend.converters.opened import ExportedGraph
 from edgeblend.converters.openvino.names import name_the_nameless
 from edgeblend.converters.process_state import replaced
 from edgeblend.converters.split import Shape, SplitGraph

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,27 +12,21 @@ import numpy as np
 import openvino as ov
 from openvino._offline_transformations import compress_quantize_weights_transformation
 
-from edgeblend.converters.exported import ExportedGraph
-from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.opened import ExportedGraph, OpenGraph
 from edgeblend.converters.openvino.layers import (
     float_layers,
-    layer_name,
     layers_in_int8,
     layers_of,
     switch_name,
     with_switches,
 )
 from edgeblend.converters.openvino.names import name_the_nameless
-from edgeblend.converters.quantize.nncf_pipeline import (
-    restore_score,
-    run_pipeline,
-    tool_versions,
-)
-from edgeblend.converters.quantize.toolkits import SizedItems, Validate
+from edgeblend.converters.quantize.nncf_pipeline import run_pipeline, tool_versions
+from edgeblend.converters.quantize.toolkits import SizedItems
 from edgeblend.manifest import GraphSpec, Part, TensorQuantization
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.base import Array, Session, SessionInfo
-from edgeblend.runtime.backends.openvino import compile_model, compiled_session, layer_precisions
+from edgeblend.runtime.backends.openvino import compile_model, compiled_session
 
 __all__ = [
     "FORMATS",
@@ -42,7 +36,6 @@ __all__ = [
     "layer_names",
     "layers_in_int8",
     "quantize_model",
-    "quantize_to_score",
     "read_model",
     "save_model",
     "tool_versions",
@@ -130,57 +123,6 @@ def _run_pipeline(
     layers = layers_of(model)
     ignored = [node.get_friendly_name() for name in float_layers for node in layers[name]]
     return run_pipeline(model, items, recipe, ignored=ignored)
-
-
-def quantize_to_score(
-    model: ov.Model,
-    graph: GraphSpec,
-    items: SizedItems,
-    recipe: Recipe,
-    *,
-    float_layers: Collection[str],
-    arriving: Mapping[str, TensorQuantization],
-    pictures: int,
-    validate: Validate,
-    max_drop: float,
-) -> ov.Model:
-    """Return a graph in INT8, with the layers that cost most back in float until its score holds.
-
-    Args:
-        model: in float; not changed.
-        graph: describes it.
-        items: what it is calibrated on.
-        recipe: how.
-        float_layers: names of layers that stay in float from the start.
-        arriving: of no use here: the graph keeps its inputs in float.
-        pictures: how many there are to validate on.
-        validate: scores a graph that is opened; scores are above -1000.
-        max_drop: by how much the score may fall below the float graph's.
-
-    Raises:
-        ConversionError: NNCF does not take the graph.
-    """
-    del arriving
-    names = set(layers_of(model))
-
-    def score(compiled: ov.CompiledModel, chosen: tuple[int, ...] | None) -> tuple[float, list[float]]:
-        precisions = layer_precisions(compiled)
-        in_float = {layer_name(name) for name, value in precisions.items() if value not in ("i8", "u8")}
-        with closing(compiled_session(compiled)) as session:
-            return validate(OpenGraph(graph, session), chosen, frozenset(names & in_float))
-
-    quantized = _run_pipeline(model, items, recipe, float_layers)
-    found = restore_score(
-        model,
-        quantized,
-        # NNCF's own would compile with a core of its own for every graph.
-        open_graph=compile_model,
-        score=score,
-        pictures=pictures,
-        max_drop=max_drop,
-    )
-    compress_quantize_weights_transformation(found)
-    return found
 
 
 def save_model(model: ov.Model, folder: Path, part: Part, graph: GraphSpec, *, half: bool) -> ExportedGraph:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-import msgspec
 import numpy as np
 
 from edgeblend.calibration.data.frames import Frame
-from edgeblend.converters.opened import OpenGraph
-from edgeblend.manifest import Manifest
+from edgeblend.converters.opened import OpenNetwork
+from edgeblend.manifest import Part
 from edgeblend.runtime.backends.base import Array
 from edgeblend.runtime.pipeline import (
     DetectorOutputs,
+    PipelineSpec,
     basis_feed,
     detect,
     detector_feed,
@@ -31,56 +31,65 @@ class Frames(Protocol):
 
 
 class DetectorFeed:
-    """The canvases of frames, through the runtime's own preprocessing, as the detector takes them."""
+    """The canvases of frames, made by the runtime's own preprocessing, as the detector takes them."""
 
-    def __init__(self, frames: Frames, manifest: Manifest) -> None:
-        self._frames, self._manifest = frames, manifest
+    def __init__(self, frames: Frames, network: PipelineSpec) -> None:
+        """Prepare to read frames.
+
+        Args:
+            frames: the calibration frames.
+            network: its canvas, and its detector's input.
+        """
+        self._frames, self._network = frames, network
 
     def __iter__(self) -> Iterator[dict[str, Array]]:
         for frame in self._frames:
-            yield detector_feed(self._manifest, prepare(self._manifest, frame.picture).canvas)
+            yield detector_feed(self._network, prepare(self._network, frame.picture).canvas)
 
     def __len__(self) -> int:
         return len(self._frames)
 
 
 class BasisFeed:
-    """What a detector really hands to the basis graph: its own outputs, as the manifest's basis takes them.
+    """What a network's detector hands to its basis graph.
 
-    Of frames on which it detects something, since the graph does not run on others; where it detects nothing
-    on any frame, of all.
+    Frames without detections are left out, since the basis graph does not run on them. If no frame has any,
+    all are taken.
     """
 
-    def __init__(self, frames: Frames, manifest: Manifest, detector: OpenGraph) -> None:
+    def __init__(self, frames: Frames, network: OpenNetwork) -> None:
         """Prepare to run a detector on frames.
 
         Args:
-            frames: that it is to see.
-            manifest: of the float bundle.
-            detector: that graph, or the one it became.
+            frames: the calibration frames.
+            network: its detector runs, in float or in INT8; its basis graph is the one in float.
         """
-        graphs = {**manifest.graphs, "detector": detector.spec}
-        self._manifest = msgspec.structs.replace(manifest, graphs=graphs)
-        self._detector = detector.session
-        self._canvases = DetectorFeed(frames, self._manifest)
+        self._network = network
+        self._detector = network.sessions["detector"]
+        self._canvases = DetectorFeed(frames, network)
         self._count: int | None = None
         self._all = False
 
     def __iter__(self) -> Iterator[dict[str, Array]]:
         len(self)  # decides whether frames without detections are left out
         for canvas in self._canvases:
-            outputs = detect(self._manifest, self._detector, canvas)
+            outputs = detect(self._network, self._detector, canvas)
             if self._all or self._detects(outputs):
                 # The session's next run overwrites what it returned.
-                yield {name: np.array(value) for name, value in basis_feed(self._manifest, outputs).items()}
+                yield {name: np.array(value) for name, value in basis_feed(self._network, outputs).items()}
 
     def __len__(self) -> int:
         if self._count is None:
-            found = (detect(self._manifest, self._detector, canvas) for canvas in self._canvases)
+            found = (detect(self._network, self._detector, canvas) for canvas in self._canvases)
             self._count = sum(self._detects(outputs) for outputs in found)
             if self._count == 0:
                 self._all, self._count = True, len(self._canvases)
         return self._count
 
     def _detects(self, outputs: DetectorOutputs) -> bool:
-        return len(find_detections(self._manifest, outputs)) > 0
+        return len(find_detections(self._network, outputs)) > 0
+
+
+def feed_of(part: Part, frames: Frames, network: OpenNetwork) -> DetectorFeed | BasisFeed:
+    """Return what a graph of a network is calibrated on."""
+    return DetectorFeed(frames, network) if part == "detector" else BasisFeed(frames, network)

@@ -1,10 +1,10 @@
-"""NNCF's pipeline for graphs of any format: ranges, bias correction, a search for layers to keep in float."""
+"""NNCF's pipeline for graphs of any format: ranges and bias correction."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,8 +18,6 @@ from nncf.quantization.advanced_parameters import (
     OverflowFix,
     QuantizationParameters,
 )
-from nncf.quantization.algorithms.accuracy_control.algorithm import QuantizationAccuracyRestorer
-from nncf.quantization.algorithms.accuracy_control.evaluator import Evaluator
 from nncf.quantization.algorithms.bias_correction.algorithm import BiasCorrection
 from nncf.quantization.algorithms.post_training.pipeline import create_ptq_pipeline
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
@@ -35,9 +33,6 @@ from edgeblend.runtime.backends.base import Array
 Model = Any
 """A graph as NNCF takes it."""
 
-Score = Callable[[Any, tuple[int, ...] | None], tuple[float, list[float]]]
-"""From a graph that was opened and the numbers of pictures (None: all) to its score, and one a picture."""
-
 _PRESETS = {
     "symmetric": nncf.QuantizationPreset.PERFORMANCE,
     "asymmetric": nncf.QuantizationPreset.MIXED,
@@ -51,8 +46,6 @@ _RANGES = {
 }
 _CORRECTED_ON = 20
 """Frames that accurate bias correction looks at, spread over all: it holds a layer's inputs of each."""
-_RANKED_ON = 32
-"""Pictures, those that lose most, on which the search finds the layers that cost most."""
 
 
 def run_pipeline(
@@ -100,46 +93,6 @@ def run_pipeline(
         return pipeline.run(model, nncf.Dataset(_SpreadFirst(items, _CORRECTED_ON)))
 
 
-def restore_score(
-    model: Model,
-    quantized: Model,
-    *,
-    open_graph: Callable[[Model], Any],
-    score: Score,
-    pictures: int,
-    max_drop: float,
-) -> Model:
-    """Return a quantized graph, with the layers that cost most back in float until its score holds.
-
-    Args:
-        model: in float.
-        quantized: what :func:`run_pipeline` made of it.
-        open_graph: makes a graph ready to run.
-        score: scores what that returned; scores are above -1000.
-        pictures: how many there are to validate on.
-        max_drop: by how much the score may fall below the float graph's.
-
-    Raises:
-        ConversionError: NNCF does not take the graph.
-    """
-    with _calling_nncf():
-        evaluator, dataset = _Evaluator(open_graph, score), nncf.Dataset(range(pictures))
-        return QuantizationAccuracyRestorer(
-            ranking_subset_size=min(pictures, _RANKED_ON),
-            max_drop=max_drop,
-            drop_type=nncf.DropType.ABSOLUTE,
-            num_ranking_workers=1,
-        ).apply(
-            model,
-            evaluator.collect_metric_results(model, dataset),
-            quantized,
-            evaluator.collect_metric_results(quantized, dataset),
-            dataset,
-            pictures,
-            evaluator,
-        )
-
-
 def tool_versions() -> dict[str, str]:
     """Return the versions of what quantizes."""
     return {"nncf": version("nncf")}
@@ -174,32 +127,6 @@ class _SpreadFirst:
 
     def __len__(self) -> int:
         return len(self.items)
-
-
-class _Evaluator(Evaluator):  # type: ignore[misc]  # nncf has no types
-    """Scores graphs for NNCF: on all pictures, or on some to rank layers.
-
-    Its own would try out what a score is, and open every graph in a way of its own.
-    """
-
-    _ABOVE_ZERO = 1000.0
-    """Added to every score: NNCF divides by the float graph's."""
-
-    def __init__(self, open_graph: Callable[[Model], Any], score: Score) -> None:
-        super().__init__(score)
-        self._open_graph, self._score, self._metric_mode = open_graph, score, True
-
-    def prepare_model(self, model: Model) -> Any:  # noqa: ANN401
-        return self._open_graph(model)
-
-    def validate_prepared_model(
-        self,
-        prepared_model: Any,  # noqa: ANN401
-        dataset: nncf.Dataset,
-        indices: Sequence[int] | None = None,
-    ) -> tuple[float, list[float]]:
-        value, each = self._score(prepared_model, None if indices is None else tuple(indices))
-        return value + self._ABOVE_ZERO, each
 
 
 @contextmanager

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from edgeblend.calibration.evaluation.recording import OutputKey
 from edgeblend.calibration.evaluation.sqnr import OutputSqnr, SqnrTally, sqnr_db
-from edgeblend.converters.finite import refuse_not_finite
-from edgeblend.converters.opened import OpenGraph
-from edgeblend.converters.quantize.search import Validation
+from edgeblend.converters.opened import OpenGraph, refuse_not_finite
 from edgeblend.converters.quantize.toolkits import FloatModel, SizedItems, Toolkit
 from edgeblend.manifest import Part
 from edgeblend.recipe import Recipe
@@ -20,21 +18,22 @@ from edgeblend.runtime.backends.base import Array
 from edgeblend.runtime.tensors import outputs_by_role
 
 DEFAULT_FRAMES = 4
-"""Whose outputs are compared; they are held in memory, 25 MB each for a published network at 512x736."""
+"""Number of frames whose outputs are compared. Outputs are held in memory: 25 MB per frame for a published
+network at 512x736."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerSensitivity:
-    """What quantizing one layer does, all others in float. Bias correction is not part of it."""
+    """What quantizing one layer alone costs, without bias correction."""
 
     graph: Part
     layer: str
     """Its name in the checkpoint."""
     sqnr_db: float
-    """Of all outputs of the graph together, each weighted to the same power; the lower, the more it costs."""
+    """Signal to noise of all outputs together, each weighted to the same power; the lowest costs most."""
     outputs: tuple[OutputSqnr, ...]
     drop: float | None
-    """Points of box or mask AP, whichever is more, on labelled pictures; None without."""
+    """Points that the bundle loses; None where that was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +43,10 @@ class Probe:
     part: Part
     toolkit: Toolkit
     model: FloatModel
-    reference: Mapping[Part, OpenGraph]
-    """The float bundle's graphs."""
-    validation: Validation | None = None
+    reference: OpenGraph
+    """The same graph in float, open."""
+    judge: Callable[[OpenGraph], float] | None = None
+    """Measures what a bundle loses with a graph, in points."""
 
     def measure(
         self,
@@ -71,12 +71,11 @@ class Probe:
         picked = np.unique(np.linspace(0, len(items) - 1, min(len(items), count)).round().astype(int))
         wanted = set(picked.tolist())
         inputs = [item for position, item in enumerate(items) if position in wanted]
-        reference = self.reference[self.part]
-        expected = [self._outputs(reference, item) for item in inputs]
+        expected = [self._outputs(self.reference, item) for item in inputs]
         for outputs in expected:
-            refuse_not_finite(outputs, "the float bundle")
+            refuse_not_finite(outputs, "the float bundle", "a calibration frame")
         names = self.toolkit.layer_names(self.model)
-        with self.toolkit.each_alone(self.model, reference.spec, items, recipe) as alone:
+        with self.toolkit.each_alone(self.model, self.reference.spec, items, recipe) as alone:
             for number, layer in enumerate(names, 1):
                 progress(f"{self.part} layer {number} of {len(names)}: {layer}")
                 yield self._compare(layer, alone(layer), inputs, expected)
@@ -92,9 +91,7 @@ class Probe:
         for item, wanted in zip(inputs, expected, strict=True):
             tally.add(wanted, self._outputs(graph, item))
         outputs = tally.outputs()
-        drop = None
-        if self.validation is not None:
-            drop, _ = self.validation.drop({**self.reference, self.part: graph})
+        drop = None if self.judge is None else self.judge(graph)
         noise = float(np.mean([10 ** (-output.db / 10) for output in outputs]))
         return LayerSensitivity(self.part, layer, sqnr_db(1.0, noise), outputs, drop)
 

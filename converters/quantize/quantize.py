@@ -14,15 +14,16 @@ from edgeblend.arguments.callbacks import Say, callback
 from edgeblend.arguments.checks import check_path
 from edgeblend.bundle import Bundle, stage_bundle
 from edgeblend.calibration.data.frames import Frames
-from edgeblend.calibration.sampling.sample import DEFAULT_COUNT, FEW, CalibrationSet, sample_frames
-from edgeblend.converters.opened import OpenGraph, open_graphs
-from edgeblend.converters.quantize.feeds import BasisFeed, DetectorFeed
-from edgeblend.converters.quantize.measure import described, measure_agreement
-from edgeblend.converters.quantize.probe import Probe
-from edgeblend.converters.quantize.request import PARTS, check_request, check_sampling
-from edgeblend.converters.quantize.search import Search, open_validation
+from edgeblend.calibration.sampling.sample import DEFAULT_COUNT, CalibrationSet
+from edgeblend.converters.opened import OpenGraph, OpenNetwork, open_network, open_written
+from edgeblend.converters.quantize.feeds import feed_of
+from edgeblend.converters.quantize.measure import measure_agreement
+from edgeblend.converters.quantize.part import QuantizedPart
+from edgeblend.converters.quantize.request import PARTS, check_request, check_sampling, opened_frames
+from edgeblend.converters.quantize.search import Search, nothing_in_int8
 from edgeblend.converters.quantize.toolkits import FloatModel, Toolkit
-from edgeblend.errors import AccuracyError, InputError
+from edgeblend.converters.quantize.validation import open_validation
+from edgeblend.errors import InputError
 from edgeblend.manifest import (
     MANIFEST_NAME,
     CalibrationSpec,
@@ -35,8 +36,6 @@ from edgeblend.manifest import (
 )
 from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.recipe import Recipe
-from edgeblend.runtime.backends.base import EngineOptions
-from edgeblend.runtime.backends.registry import load_backend
 
 
 @warnings_are_no_errors()
@@ -106,28 +105,21 @@ def quantize(
         overwrite=overwrite,
     )
     with ExitStack() as stack:
-        reference = open_graphs(source, stack)  # one that does not run here is refused before the long work
+        network = open_network(
+            source, stack
+        )  # a bundle that does not run here is refused before the long work
         say("choosing calibration frames")
-        frames = _calibration_set(calibration, count=count, seed=seed, every=every)
-        if frames is not calibration:
-            stack.enter_context(frames)
-        job = _Job(source, reference, models, recipe, toolkit, frames, say)
+        frames = stack.enter_context(opened_frames(calibration, count=count, seed=seed, every=every))
         search = None
         if max_drop is not None:
             say("measuring the float bundle")
             validation = open_validation(
-                source,
-                reference,
-                frames,
-                images=images,
-                annotations=annotations,
-                report=note,
-                opened=stack,
+                network, frames, images=images, annotations=annotations, report=note, opened=stack
             )
             search = Search(validation, max_drop, progress=say)
+        job = _Job(source, network, models, recipe, toolkit, frames, search, say)
         with stage_bundle(out, overwrite=overwrite) as folder:
-            manifest = _write_parts(job, folder, search)
-            (folder / MANIFEST_NAME).write_bytes(encode_manifest(manifest))
+            (folder / MANIFEST_NAME).write_bytes(encode_manifest(_write_bundle(job, folder)))
     return Bundle.load(out)
 
 
@@ -136,108 +128,104 @@ class _Job:
     """What is quantized, how, and on what."""
 
     source: Bundle
-    reference: Mapping[Part, OpenGraph]
+    network: OpenNetwork
+    """The source's graphs, open."""
     models: Mapping[Part, FloatModel]
     recipe: Recipe
     toolkit: Toolkit
     frames: CalibrationSet
+    search: Search | None
+    """None where nothing limits the drop."""
     progress: Say
 
 
-def _calibration_set(
-    calibration: Frames | CalibrationSet, *, count: int, seed: int, every: int | None
-) -> CalibrationSet:
-    frames = (
-        calibration
-        if isinstance(calibration, CalibrationSet)
-        else sample_frames(calibration, count=count, seed=seed, every=every)
-    )
-    if len(frames) < 2:
-        if frames is not calibration:
-            frames.close()
-        alike = f" ({frames.near_duplicates} others look like it)" if frames.near_duplicates else ""
-        raise InputError(
-            f"{frames.description}: one picture{alike} cannot show what ranges others need; "
-            f"hand in {FEW} or more that are like those to come"
-        )
-    return frames
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A graph of the new bundle."""
+
+    graph: OpenGraph
+    in_float: tuple[str, ...]
+    """The layers that it computes in float."""
+    in_int8: int
+    """Number of layers that it computes in INT8; 0 for a part that stays in float."""
 
 
-def _write_parts(job: _Job, folder: Path, search: Search | None) -> Manifest:
-    """Write the graphs of both parts into ``folder`` and return the finished manifest."""
-    manifest = job.source.manifest
-    backend = load_backend(manifest.target)
-    kept: dict[Part, tuple[str, ...]] = {}
-    quantized: dict[Part, int] = {}
+def _write_bundle(job: _Job, folder: Path) -> Manifest:
+    """Write the files of a quantized bundle into a folder, and return its manifest."""
+    source = job.source.manifest
     with ExitStack() as stack:
-        made: dict[Part, OpenGraph] = {}
+        written: dict[Part, _Written] = {}
         for part in PARTS:
-            model, precision = job.models[part], getattr(job.recipe, part)
-            if precision == "int8":
-                job.progress(f"quantizing the {part} graph")
-                model = _quantize_part(job, part, made, search)
-                in_int8 = job.toolkit.layers_in_int8(model)
-                if not in_int8:
-                    raise AccuracyError(
-                        f"no layer of the {part} graph can be in INT8 within what may be lost; nothing was "
-                        f"written. Allow more (max_drop), or leave the graph in float ({part}: fp32)"
-                    )
-                kept[part] = tuple(name for name in job.toolkit.layer_names(model) if name not in in_int8)
-                quantized[part] = len(in_int8)
-            source = manifest.graphs[part]
-            written = job.toolkit.save_model(model, folder, part, source, half=precision == "fp16")
-            spec = written.spec(source.format, precision)
-            made[part] = OpenGraph(spec, backend.open_session(spec, written.files, EngineOptions()))
-            stack.callback(made[part].session.close)
-        if manifest.attention.file is not None:
-            shutil.copyfile(job.source.file(manifest.attention.file), folder / manifest.attention.file.name)
+            made = {part: one.graph for part, one in written.items()}
+            written[part] = _write_part(job, part, made, folder, stack)
+        made = {part: one.graph for part, one in written.items()}
+        if source.attention.file is not None:
+            shutil.copyfile(job.source.file(source.attention.file), folder / source.attention.file.name)
         job.progress("comparing with the float bundle")
+        quantized = [part for part in PARTS if written[part].in_int8]
         quantization = QuantizationSpec(
             recipe=job.recipe,
             calibration=_calibration_spec(job.frames),
-            float_layers=kept,
-            quantized_layers=quantized,
-            measured=measure_agreement(job.source, job.reference, made, job.frames),
-            search=search.finish(made) if search else None,
+            float_layers={part: written[part].in_float for part in quantized},
+            quantized_layers={part: written[part].in_int8 for part in quantized},
+            measured=measure_agreement(job.network, job.network.with_graphs(made), job.frames),
+            search=job.search.finish(made) if job.search else None,
         )
     return msgspec.structs.replace(
-        described(job.source, made),
-        tools={**manifest.tools, **job.toolkit.tool_versions()},
+        source,
+        graphs={part: graph.spec for part, graph in made.items()},
+        tools={**source.tools, **job.toolkit.tool_versions()},
         quantization=quantization,
     )
 
 
-def _quantize_part(
-    job: _Job, part: Part, made: Mapping[Part, OpenGraph], search: Search | None
-) -> FloatModel:
-    manifest, model = job.source.manifest, job.models[part]
-    items = (
-        DetectorFeed(job.frames, manifest)
-        if part == "detector"
-        else BasisFeed(job.frames, manifest, made["detector"])
+def _write_part(
+    job: _Job, part: Part, made: Mapping[Part, OpenGraph], folder: Path, stack: ExitStack
+) -> _Written:
+    """Write one graph, in INT8 or as the recipe stores it, and open it until the stack is left."""
+    model, precision = job.models[part], getattr(job.recipe, part)
+    in_float: tuple[str, ...] = ()
+    in_int8 = 0
+    if precision == "int8":
+        job.progress(f"quantizing the {part} graph")
+        work = _quantized_part(job, part, made)
+        model = _quantize_part(job, work, made)
+        in_float = work.layers_in_float(model)
+        in_int8 = len(job.toolkit.layers_in_int8(model))
+        if not in_int8:
+            raise nothing_in_int8(part)
+    graph = job.source.graph(part)
+    files = job.toolkit.save_model(model, folder, part, graph, half=precision == "fp16")
+    opened = open_written(job.source.manifest.target, files.spec(graph.format, precision), folder, stack)
+    return _Written(opened, in_float, in_int8)
+
+
+def _quantized_part(job: _Job, part: Part, made: Mapping[Part, OpenGraph]) -> QuantizedPart:
+    return QuantizedPart(
+        part=part,
+        target=job.source.manifest.target,
+        toolkit=job.toolkit,
+        model=job.models[part],
+        reference=job.network.open_graphs[part],
+        items=feed_of(part, job.frames, job.network.with_graphs(made)),
+        recipe=job.recipe,
+        arriving=_arriving(job.source.graph(part), made),
+        progress=job.progress,
     )
-    kept = set(job.toolkit.float_layers(model, manifest.graphs[part], job.recipe))
-    limit = job.recipe.float_below_db.get(part)
-    if limit is not None:
-        probe = Probe(part, job.toolkit, model, job.reference)
-        measured = probe.measure(items, job.recipe, progress=job.progress)
-        kept |= {layer.layer for layer in measured if not layer.sqnr_db >= limit}
-    if kept.issuperset(job.toolkit.layer_names(model)):
+
+
+def _quantize_part(job: _Job, part: QuantizedPart, made: Mapping[Part, OpenGraph]) -> FloatModel:
+    kept = part.kept_by_recipe()
+    if kept.issuperset(job.toolkit.layer_names(part.model)):
         raise InputError(
-            f"recipe {job.recipe.name!r} keeps all layers of the {part} graph in float: nothing is left to "
-            f"quantize; let it keep fewer, or leave the graph in float ({part}: fp32)"
+            f"recipe {job.recipe.name!r} keeps all layers of the {part.part} graph in float: nothing is left "
+            f"to quantize; let it keep fewer, or leave the graph in float ({part.part}: fp32)"
         )
-    arriving = _arriving(manifest.graphs[part], made)
-    if search is None:
-        return job.toolkit.quantize_model(model, items, job.recipe, float_layers=kept, arriving=arriving)
-    others = {**job.reference, **made}
-    return search.quantize(
-        job.toolkit, part, model, items, job.recipe, float_layers=kept, arriving=arriving, others=others
-    )
+    return part.quantize(kept) if job.search is None else job.search.quantize(part, kept, made)
 
 
 def _arriving(graph: GraphSpec, made: Mapping[Part, OpenGraph]) -> dict[str, TensorQuantization]:
-    """Return how the detector that was made stores what the basis graph takes, by name, where as integers."""
+    """Return, by name, how the new detector stores those inputs of the basis graph that come as integers."""
     if "detector" not in made:
         return {}
     stored = {

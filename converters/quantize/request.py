@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from edgeblend.arguments.checks import check_flag
 from edgeblend.bundle import Bundle, check_output
-from edgeblend.calibration.data.frames import check_frames
-from edgeblend.calibration.sampling.sample import CalibrationSet, check_sampling_options
+from edgeblend.calibration.data.frames import Frames, check_frames
+from edgeblend.calibration.sampling.sample import (
+    FEW,
+    CalibrationSet,
+    check_sampling_options,
+    sample_frames,
+)
 from edgeblend.converters.quantize.recipe_files import check_layer_patterns, load_recipe
-from edgeblend.converters.quantize.search import check_search
 from edgeblend.converters.quantize.toolkits import FloatModel, Toolkit, load_toolkit
+from edgeblend.converters.quantize.validation import check_search
 from edgeblend.errors import BundleError, EdgeBlendError, InputError
 from edgeblend.files import paths
 from edgeblend.manifest import Part
@@ -38,16 +45,27 @@ def check_request(
     check_output(out, overwrite=check_flag("overwrite", overwrite))
     check_search(max_drop, images, annotations)
     source = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-    recipe = load_recipe(recipe, source.manifest.target)
-    if "int8" not in (recipe.detector, recipe.basis):
-        raise InputError(f"recipe {recipe.name!r} leaves both graphs in float: nothing is left to quantize")
+    recipe = check_recipe(recipe, source.manifest.target)
     if paths.exists(out) and out.resolve() == source.path.resolve():
         raise InputError(
             f"{out}: is the float bundle itself, which quantizing needs again; choose another name"
         )
     check_source(source)
-    toolkit, recipe = load_toolkit(recipe, source.manifest)
+    formats = {part: graph.format for part, graph in source.manifest.graphs.items()}
+    toolkit, recipe = load_toolkit(recipe, source.manifest.target, formats)
     return source, recipe, toolkit, read_models(source, recipe, toolkit)
+
+
+def check_recipe(recipe: str | Path | Recipe, target: str) -> Recipe:
+    """Return a recipe that quantizes at least one graph of a target's bundles.
+
+    Raises:
+        InputError: there is no such recipe, it is not valid, or it leaves both graphs in float.
+    """
+    recipe = load_recipe(recipe, target)
+    if "int8" not in (recipe.detector, recipe.basis):
+        raise InputError(f"recipe {recipe.name!r} leaves both graphs in float: nothing is left to quantize")
+    return recipe
 
 
 def read_models(source: Bundle, recipe: Recipe, toolkit: Toolkit) -> dict[Part, FloatModel]:
@@ -92,6 +110,29 @@ def check_sampling(calibration: object, **options: tuple[object, object]) -> Non
         return
     check_frames("calibration", calibration)
     check_sampling_options(**{name: given for name, (given, _) in options.items()})
+
+
+@contextmanager
+def opened_frames(
+    calibration: Frames | CalibrationSet, *, count: int, seed: int = 0, every: int | None = None
+) -> Iterator[CalibrationSet]:
+    """Enter to calibrate on frames; those that were sampled before stay open afterwards.
+
+    Raises:
+        InputError: the frames cannot be used, or are fewer than two.
+    """
+    with ExitStack() as stack:
+        if isinstance(calibration, CalibrationSet):
+            frames = calibration
+        else:
+            frames = stack.enter_context(sample_frames(calibration, count=count, seed=seed, every=every))
+        if len(frames) < 2:
+            alike = f" ({frames.near_duplicates} others look like it)" if frames.near_duplicates else ""
+            raise InputError(
+                f"{frames.description}: one picture{alike} cannot show what ranges others need; "
+                f"give {FEW} or more representative frames"
+            )
+        yield frames
 
 
 def check_source(source: Bundle) -> None:

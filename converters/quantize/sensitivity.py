@@ -10,14 +10,15 @@ from edgeblend.arguments.checks import MOST, check_whole
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.data.frames import Frames
 from edgeblend.calibration.sampling.sample import CalibrationSet, sample_frames
-from edgeblend.converters.opened import open_graphs
-from edgeblend.converters.quantize.feeds import BasisFeed, DetectorFeed
+from edgeblend.converters.opened import OpenGraph, open_network
+from edgeblend.converters.quantize.feeds import feed_of
 from edgeblend.converters.quantize.probe import DEFAULT_FRAMES, LayerSensitivity, Probe
 from edgeblend.converters.quantize.recipe_files import load_recipe
 from edgeblend.converters.quantize.request import PARTS, check_sampling, check_source, read_models
-from edgeblend.converters.quantize.search import check_pictures, open_validation
 from edgeblend.converters.quantize.toolkits import load_toolkit
+from edgeblend.converters.quantize.validation import check_pictures, open_validation
 from edgeblend.errors import InputError
+from edgeblend.manifest import Part
 from edgeblend.processes.third_party_warnings import warnings_are_no_errors
 from edgeblend.recipe import Recipe
 
@@ -67,10 +68,12 @@ def measure_sensitivity(
         raise InputError("pictures alone do not measure average precision: name their annotations, too")
     source = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     check_source(source)
-    toolkit, recipe = load_toolkit(load_recipe(recipe, source.manifest.target), source.manifest)
+    target = source.manifest.target
+    formats = {part: graph.format for part, graph in source.manifest.graphs.items()}
+    toolkit, recipe = load_toolkit(load_recipe(recipe, target), target, formats)
     models = read_models(source, recipe, toolkit)
     with ExitStack() as stack:
-        reference = open_graphs(source, stack)
+        reference = open_network(source, stack)
         say("choosing calibration frames")
         chosen = calibration
         if not isinstance(chosen, CalibrationSet):
@@ -79,21 +82,16 @@ def measure_sensitivity(
         if annotations is not None:
             say("measuring the float bundle")
             validation = open_validation(
-                source,
-                reference,
-                chosen,
-                images=images,
-                annotations=annotations,
-                report=note,
-                opened=stack,
+                reference, chosen, images=images, annotations=annotations, report=note, opened=stack
             )
         found: list[LayerSensitivity] = []
         for part in PARTS:
-            items = (
-                DetectorFeed(chosen, source.manifest)
-                if part == "detector"
-                else BasisFeed(chosen, source.manifest, reference["detector"])
-            )
-            probe = Probe(part, toolkit, models[part], reference, validation)
-            found += probe.measure(items, recipe, count=frames, progress=say)
+
+            def drop(graph: OpenGraph, part: Part = part) -> float:
+                assert validation is not None
+                return validation.drop({part: graph})[0]
+
+            judge = None if validation is None else drop
+            probe = Probe(part, toolkit, models[part], reference.open_graphs[part], judge)
+            found += probe.measure(feed_of(part, chosen, reference), recipe, count=frames, progress=say)
     return sorted(found, key=lambda layer: layer.sqnr_db)

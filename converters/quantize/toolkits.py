@@ -1,4 +1,7 @@
-"""The toolkits that quantize, as data; each is imported when it is asked for."""
+"""The toolkits that quantize: our own as data, others through entry points.
+
+Each is imported when it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from edgeblend.converters.exported import ExportedGraph
-from edgeblend.converters.opened import OpenGraph
-from edgeblend.converters.third_party import import_one_at_a_time
+from edgeblend.converters.opened import ExportedGraph, OpenGraph
+from edgeblend.converters.third_party import import_one_at_a_time, load_registered
+from edgeblend.engine_packages import registered
 from edgeblend.errors import InputError, MissingPackageError
-from edgeblend.manifest import GraphSpec, Manifest, Part, TensorQuantization
+from edgeblend.manifest import GraphSpec, Part, TensorQuantization
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.base import Array
 
@@ -25,7 +28,7 @@ class ToolkitEntry:
 
     module: str
     extras: str
-    """Of edgeblend."""
+    """The extras of edgeblend that install what it needs."""
 
 
 TOOLKITS = {
@@ -33,18 +36,18 @@ TOOLKITS = {
     "nncf-onnx": ToolkitEntry("edgeblend.converters.onnx.toolkit", "quantize,convert-onnxruntime"),
     "ai-edge-quantizer": ToolkitEntry("edgeblend.converters.tflite.toolkit", "convert-tflite"),
 }
-"""By what a recipe's ``toolkit`` calls them."""
+"""By the name that a recipe's ``toolkit`` has."""
+
+ENTRY_POINT_GROUP = "edgeblend.toolkits"
+"""The group in which other packages register what has the members of :class:`Toolkit`, by its name.
+
+A toolkit with the name of a target quantizes that target's bundles where the recipe names none."""
 
 TOOLKIT_OF_TARGET = {"openvino": "nncf", "onnxruntime": "nncf-onnx", "tflite": "ai-edge-quantizer"}
-"""What quantizes a target's bundles where the recipe does not say."""
+"""The toolkit that quantizes a target's bundles where the recipe names none."""
 
 FloatModel = Any
 """A graph as the toolkit holds it."""
-
-
-Validate = Callable[[OpenGraph, tuple[int, ...] | None, frozenset[str]], tuple[float, list[float]]]
-"""From a graph that is opened, the numbers of pictures (None: all), and the layers that it computes in float,
-to its score (higher is better) and one for each picture."""
 
 
 class SizedItems(Protocol):
@@ -56,9 +59,10 @@ class SizedItems(Protocol):
 
 
 class Toolkit(Protocol):
-    """What a toolkit's module offers; ``nncf.py`` documents each."""
+    """What a toolkit's module offers."""
 
     FORMATS: tuple[str, ...]
+    """The formats of graphs that it takes, by the manifest's names."""
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Refuse what a recipe asks for and the toolkit cannot do, with an InputError."""
@@ -81,26 +85,21 @@ class Toolkit(Protocol):
         float_layers: Collection[str],
         arriving: Mapping[str, TensorQuantization],
     ) -> FloatModel:
-        """Return a graph with its layers in INT8.
+        """Return a graph with its layers in INT8; the float one is not changed.
 
-        ``arriving`` says how inputs will come, by name, those of them that come as integers: a graph that
-        takes integers should take the same.
+        Equal arguments give equal graphs: a search quantizes again and again, and bundles are reproducible.
+
+        Args:
+            model: in float.
+            items: what it is calibrated on.
+            recipe: how.
+            float_layers: names of layers that stay in float.
+            arriving: by name, how the inputs that come as integers are stored. A graph that takes integers
+                should take the same.
+
+        Raises:
+            ConversionError: the toolkit does not take the graph.
         """
-
-    def quantize_to_score(
-        self,
-        model: FloatModel,
-        graph: GraphSpec,
-        items: SizedItems,
-        recipe: Recipe,
-        *,
-        float_layers: Collection[str],
-        arriving: Mapping[str, TensorQuantization],
-        pictures: int,
-        validate: Validate,
-        max_drop: float,
-    ) -> FloatModel:
-        """Return a graph in INT8, with the layers that cost most back in float until its score holds."""
 
     def each_alone(
         self, model: FloatModel, graph: GraphSpec, items: SizedItems, recipe: Recipe
@@ -122,30 +121,44 @@ class Toolkit(Protocol):
         """Return the versions of what quantizes."""
 
 
-def load_toolkit(recipe: Recipe, manifest: Manifest) -> tuple[Toolkit, Recipe]:
-    """Import what quantizes a bundle by a recipe; return it, and the recipe with the toolkit's name in it.
+def load_toolkit(recipe: Recipe, target: str, formats: Mapping[Part, str]) -> tuple[Toolkit, Recipe]:
+    """Import what quantizes bundles by a recipe; return it, and the recipe with the toolkit's name in it.
+
+    Args:
+        recipe: how to quantize.
+        target: of the bundle.
+        formats: of the bundle's graphs.
 
     Raises:
-        InputError: nobody knows the toolkit, or it does not take the bundle's graphs.
+        InputError: the toolkit is unknown, or does not take the graphs or the recipe.
         MissingPackageError: it is not installed.
+        EngineError: it cannot be imported.
     """
-    name = recipe.toolkit or TOOLKIT_OF_TARGET.get(manifest.target)
+    others = registered(ENTRY_POINT_GROUP)
+    name = recipe.toolkit or TOOLKIT_OF_TARGET.get(target) or (target if target in others else None)
     if name is None:
         raise InputError(
-            f"nothing here quantizes bundles for {manifest.target!r}, only for {', '.join(TOOLKIT_OF_TARGET)}"
+            f"nothing here quantizes bundles for {target!r}, only for {', '.join(TOOLKIT_OF_TARGET)}"
         )
-    if name not in TOOLKITS:
-        raise InputError(f"recipe {recipe.name!r}: unknown toolkit {name!r}; known are {', '.join(TOOLKITS)}")
-    entry = TOOLKITS[name]
-    try:
-        toolkit = cast(Toolkit, import_one_at_a_time(entry.module))
-    except ModuleNotFoundError as error:
-        raise MissingPackageError.for_task("quantizing", error.name, extra=entry.extras) from error
-    for part, graph in manifest.graphs.items():
-        if graph.format not in toolkit.FORMATS:
+    if name in TOOLKITS:
+        toolkit = _load_own(TOOLKITS[name])
+    elif name in others:
+        toolkit = cast(Toolkit, load_registered(others[name], "toolkit", Toolkit))
+    else:
+        known = ", ".join([*TOOLKITS, *sorted(others)])
+        raise InputError(f"recipe {recipe.name!r}: unknown toolkit {name!r}; known are {known}")
+    for part, form in formats.items():
+        if form not in toolkit.FORMATS:
             raise InputError(
                 f"{name} quantizes graphs of format {', '.join(toolkit.FORMATS)}, the {part} graph "
-                f"is {graph.format!r}"
+                f"is {form!r}"
             )
     toolkit.check_recipe(recipe)
     return toolkit, msgspec.structs.replace(recipe, toolkit=name)
+
+
+def _load_own(entry: ToolkitEntry) -> Toolkit:
+    try:
+        return cast(Toolkit, import_one_at_a_time(entry.module))
+    except ModuleNotFoundError as error:
+        raise MissingPackageError.for_task("quantizing", error.name, extra=entry.extras) from error

@@ -13,7 +13,7 @@ import torch
 from litert_torch import fx_infra, progress
 from torch import Tensor
 
-from edgeblend.converters.exported import ExportedGraph
+from edgeblend.converters.opened import ExportedGraph
 from edgeblend.converters.process_state import replaced, without_warnings_of
 from edgeblend.converters.split import Shape, SplitGraph
 from edgeblend.converters.tflite.model_file import (

@@ -6,16 +6,13 @@ import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from edgeblend.converters.exported import ExportedGraph
-from edgeblend.converters.opened import OpenGraph
-from edgeblend.converters.quantize.toolkits import SizedItems, Validate
+from edgeblend.converters.opened import ExportedGraph, OpenGraph
+from edgeblend.converters.quantize.toolkits import SizedItems
 from edgeblend.converters.tflite.calibrated import CalibratedGraph
 from edgeblend.converters.tflite.model_file import (
     is_integer,
@@ -32,13 +29,9 @@ from edgeblend.errors import InputError
 from edgeblend.manifest import GraphSpec, Part, TensorQuantization, TensorSpec
 from edgeblend.recipe import Recipe
 from edgeblend.runtime.backends.tflite import model_session
-from edgeblend.runtime.tensors import outputs_by_role
 
 FORMATS = ("tflite",)
 """Graphs that it takes."""
-
-_RANKED_ON = 4
-"""Frames on which the search finds the layers that cost most."""
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -145,69 +138,6 @@ def each_alone(
         yield alone
 
 
-def quantize_to_score(
-    model: bytes,
-    graph: GraphSpec,
-    items: SizedItems,
-    recipe: Recipe,
-    *,
-    float_layers: Collection[str],
-    arriving: Mapping[str, TensorQuantization],
-    pictures: int,
-    validate: Validate,
-    max_drop: float,
-) -> bytes:
-    """Return a graph in INT8, with the layers that cost most back in float until its score holds.
-
-    Layers are ranked by the noise that each adds alone. The fewest of the worst are returned that hold the
-    score, found by doubling their number and then by bisection.
-
-    Args:
-        model: in float; not changed.
-        graph: describes it.
-        items: what it is calibrated on.
-        recipe: how.
-        float_layers: names of layers that stay in float from the start.
-        arriving: how inputs come as integers, by name.
-        pictures: how many there are to validate on; a score is always of all.
-        validate: scores a graph that is opened.
-        max_drop: by how much the score may fall below the float graph's.
-
-    Raises:
-        ConversionError: the quantizer does not take the graph.
-    """
-    del pictures
-    calibrated = CalibratedGraph(model, items, recipe)
-    names = layer_names(model)
-    reference, _ = _validated(model, graph, validate, frozenset(names))
-    ranked: list[str] = []
-
-    def attempt(returned: int) -> tuple[bytes, bool]:
-        kept = {*float_layers, *ranked[:returned]}
-        made = calibrated.quantized(kept, arriving)
-        score, _ = _validated(made, described(made, graph), validate, frozenset(kept))
-        return made, score >= reference - max_drop
-
-    made, holds = attempt(0)
-    if holds:
-        return made
-    ranked += [name for name in _ranked(model, calibrated, graph, items) if name not in float_layers]
-    failed, count = 0, 1
-    while not holds and failed < len(ranked):
-        count = min(count, len(ranked))
-        made, holds = attempt(count)
-        if not holds:
-            failed, count = count, 2 * count
-    while count - failed > 1 and holds:
-        middle = (failed + count) // 2
-        fewer, enough = attempt(middle)
-        if enough:
-            made, count = fewer, middle
-        else:
-            failed = middle
-    return made
-
-
 def save_model(model: bytes, folder: Path, part: Part, graph: GraphSpec, *, half: bool) -> ExportedGraph:
     """Write a graph as a TFLite file; equal graphs as equal files.
 
@@ -260,39 +190,6 @@ def _opened_alone(calibrated: CalibratedGraph, graph: GraphSpec) -> Iterator[Cal
             return OpenGraph(described(made, graph), session)
 
         yield alone
-
-
-def _ranked(model: bytes, calibrated: CalibratedGraph, graph: GraphSpec, items: SizedItems) -> list[str]:
-    """Return all layers, those first whose rounding alone leaves the outputs least above the noise."""
-    inputs = list(islice(items, 0, None, max(1, len(items) // _RANKED_ON)))[:_RANKED_ON]
-    with contextlib.closing(model_session(model)) as session:
-        reference = OpenGraph(graph, session)
-        expected = [_values(reference, item) for item in inputs]
-    noise: dict[str, float] = {}
-    with _opened_alone(calibrated, graph) as alone:
-        for layer in layer_names(model):
-            opened = alone(layer)
-            noise[layer] = 0.0
-            for item, wanted in zip(inputs, expected, strict=True):
-                for key, value in _values(opened, item).items():
-                    power = float(np.square(wanted[key], dtype=np.float64).sum()) or 1.0
-                    noise[layer] += float(np.square(value - wanted[key], dtype=np.float64).sum()) / power
-    return sorted(noise, key=lambda layer: -np.nan_to_num(noise[layer], nan=np.inf))
-
-
-def _values(opened: OpenGraph, item: Mapping[str, Any]) -> dict[Any, Any]:
-    found = outputs_by_role(opened.spec, opened.session.run(item))
-    return {key: np.array(value) for key, value in found.items()}
-
-
-def _validated(
-    model: bytes, graph: GraphSpec, validate: Validate, in_float: frozenset[str]
-) -> tuple[float, list[float]]:
-    session = model_session(model)
-    try:
-        return validate(OpenGraph(graph, session), None, in_float)
-    finally:
-        session.close()
 
 
 def _last_layers(content: Any, index: int, made_by: Mapping[int, Any]) -> set[str]:  # noqa: ANN401

@@ -10,7 +10,10 @@ from edgeblend.terminal.output import show
 from edgeblend.terminal.printing import print_json, print_rows
 from edgeblend.terminal.values import parse_class_names, parse_size
 
-_FOR_CHECKPOINTS = ("config", "precision", "input_size", "dynamic", "attention", "class_names")
+_FOR_CHECKPOINTS = (
+    *("config", "precision", "input_size", "dynamic", "attention", "class_names"),
+    *("verify_on", "calibration", "recipe", "frames"),
+)
 _FOR_ETHOS_U = (
     "accelerator",
     "system_config",
@@ -25,6 +28,7 @@ _EPILOG = """\
 examples:
   edgeblend convert R_50_3x.pth --config R_50_3x --out r50
   edgeblend convert R_50_3x.pth --config R_50_3x --target tflite --out r50-tflite
+  edgeblend convert R_50_3x.pth --config R_50_3x --calibration frames/ --out r50-int8
   edgeblend convert r50-tflite-int8 --target ethos-u --accelerator ethos-u65-512 --out r50-u65
 """
 
@@ -78,10 +82,25 @@ def add_parser(
         metavar="NAMES",
         help="comma-separated, or a file: one name per line, ID<TAB>NAME per line, or a COCO data set",
     )
+    parser.add_argument(
+        "--verify-on",
+        metavar="IMAGES",
+        help="image, folder or quoted glob to compare with torch on (default: a photograph of edgeblend's)",
+    )
+    _add_calibration(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that exists")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     _add_ethos_u(parser)
     parser.set_defaults(command=run, usage_error=parser.error)
+
+
+def _add_calibration(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("to quantize in the same step")
+    group.add_argument(
+        "--calibration", "-c", metavar="CALIBRATION", help="representative frames; --out is then in INT8"
+    )
+    group.add_argument("--recipe", help="int8, int8-accurate, or a JSON file (default: int8)")
+    group.add_argument("--frames", type=int, metavar="N", help="how many frames to take (default: 300)")
 
 
 def _add_ethos_u(parser: argparse.ArgumentParser) -> None:
@@ -165,6 +184,10 @@ def _convert(args: argparse.Namespace) -> int:
         dynamic=args.dynamic,
         attention=args.attention or "sparse",
         class_names=None if args.class_names is None else parse_class_names(args.class_names),
+        verify_on=args.verify_on,
+        calibration=args.calibration,
+        recipe=args.recipe,
+        **({} if args.frames is None else {"count": args.frames}),
         overwrite=args.overwrite,
         progress=show_step,
     )

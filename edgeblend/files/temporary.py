@@ -15,6 +15,8 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
+from edgeblend.errors import OutputError
+
 PREFIX = "edgeblend-temporary-"
 _OURS = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}")
 
@@ -56,6 +58,24 @@ class TemporaryFolder:
     def __exit__(self, *error: object) -> None:
         """Remove it."""
         self.cleanup()
+
+
+def temporary_folder(what: str) -> TemporaryFolder:
+    """Return a new temporary folder.
+
+    Args:
+        what: what it is for; the message starts with it.
+
+    Raises:
+        OutputError: there is no place that can be written to.
+    """
+    try:
+        return TemporaryFolder()
+    except OSError as error:
+        raise OutputError(
+            f"{what}: there is no temporary folder to work in ({error.strerror}); set TMPDIR to one that can "
+            "be written"
+        ) from error
 
 
 def remove_abandoned() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgeblend.report.ethos_u import ethos_u_figures, ethos_u_lines
+from edgeblend.report.quantization import quantization_rows
 from edgeblend.terminal.printing import aligned_pairs, human_bytes
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ def converted_rows(bundle: Bundle) -> list[tuple[str, str]]:
     """Return what was made of a checkpoint, as labels and values."""
     measured = bundle.manifest.verification
     worst = max(measured.tensors, key=lambda error: error.max_error)
+    made = bundle.manifest.quantization
     return [
         ("bundle", f"{bundle.path} ({human_bytes(_size(bundle))})"),
         (
@@ -25,16 +27,19 @@ def converted_rows(bundle: Bundle) -> list[tuple[str, str]]:
             f"allowed {measured.tolerance.max_error}",
         ),
         ("", f"{measured.matched} of {measured.detections} detections agree"),
+        *([] if made is None else quantization_rows(made)),
         ("next", f"edgeblend run {bundle.path} PICTURE --out results"),
     ]
 
 
 def converted_document(bundle: Bundle, notes: Sequence[str]) -> dict[str, Any]:
     """Return the same as JSON can hold it."""
+    made = bundle.manifest.quantization
     return {
         "bundle": str(bundle.path),
         "bytes": _size(bundle),
         "verification": bundle.manifest.verification,
+        **({} if made is None else {"quantization": made}),
         "notes": list(notes),
     }
 

@@ -68,8 +68,7 @@ def search_rows(search: SearchSpec) -> Iterator[tuple[str, str]]:
     """Yield a row for each model that the search tried; the first of each graph is as the recipe says."""
     before = None
     for step in search.steps:
-        # An addition or a resize is no layer, but can be returned to float, too.
-        returned = f"returned {', '.join(step.returned) or 'what has no weights'}"
+        returned = f"returned {', '.join(step.returned) or 'none'}"
         what = returned if step.graph == before else "as the recipe says"
         yield (step.graph, f"loses {step.drop:.2f} with {step.float_layers} layers in float: {what}")
         before = step.graph

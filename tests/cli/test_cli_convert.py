@@ -247,7 +247,7 @@ def test_an_output_under_a_file(model, refused):
 @pytest.fixture
 def exported(monkeypatch, bundle):
     """Make exporting quick: graphs come from the finished bundle. Returns what it stands in for."""
-    from edgeblend.converters.exported import ExportedGraph
+    from edgeblend.converters.opened import ExportedGraph
     from edgeblend.converters.openvino import export as openvino
 
     genuine = openvino.export_graph

@@ -162,7 +162,7 @@ def test_steps_of_a_manifest():
     assert list(search_rows(msgspec.structs.replace(search, steps=(*search.steps, silent, basis)))) == [
         ("detector", "loses 4.50 with 0 layers in float: as the recipe says"),
         ("detector", "loses 2.75 with 1 layers in float: returned head.bbox_pred"),
-        ("detector", "loses 2.75 with 1 layers in float: returned what has no weights"),
+        ("detector", "loses 2.75 with 1 layers in float: returned none"),
         ("basis", "loses 4.50 with 0 layers in float: as the recipe says"),
     ]
 

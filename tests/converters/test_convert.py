@@ -19,6 +19,11 @@ from edgeblend.model.config import load_config
 pytest.importorskip("openvino")
 
 
+ONE = np.zeros((40, 60, 3), np.uint8)
+NOTHING = edgeblend.Recipe(name="nothing", detector="fp32", basis="fp16")
+OTHER = edgeblend.Recipe(name="other", toolkit="ai-edge-quantizer", bias_correction="none")
+
+
 @pytest.fixture
 def convert(tiny_model, tmp_path):
     def run(out: Path | None = None, **options):
@@ -78,12 +83,28 @@ def test_the_same_checkpoint_gives_the_same_files(tiny_bundle, convert) -> None:
         ({"category_ids": (1, 2, 3), "class_names": None}, InputError, "without class_names"),
         ({"config": None}, InputError, "config: .* needs one"),
         ({"config": "R_50_9x"}, ConfigError, "R_50_3x"),
+        ({"verify_on": "nowhere"}, InputError, "nowhere"),
+        ({"verify_on": 3}, InputError, "verify_on: expected a path"),
+        ({"verify_on": []}, InputError, "verify_on: holds no image"),
+        ({"verify_on": [None]}, InputError, "verify_on: frame 0 cannot be used: None came instead"),
+        ({"recipe": "int8"}, InputError, "recipe: has no effect without calibration"),
+        ({"count": 7}, InputError, "count: has no effect without calibration"),
+        ({"calibration": 3}, InputError, "calibration: expected a path"),
+        ({"calibration": "nowhere"}, InputError, "nowhere"),
+        ({"calibration": [ONE, ONE], "precision": "fp16"}, InputError, "weights in fp16 cannot be quantized"),
+        ({"calibration": [ONE, ONE], "recipe": "int4"}, InputError, "int4: no such recipe"),
+        ({"calibration": [ONE, ONE], "recipe": NOTHING}, InputError, "leaves both graphs in float"),
+        ({"calibration": [ONE, ONE], "recipe": OTHER}, InputError, "ai-edge-quantizer quantizes graphs of"),
+        ({"calibration": [ONE, ONE], "count": 0}, InputError, "at least 1 frame"),
+        ({"calibration": [ONE, ONE]}, InputError, "one picture .1 others look like it. cannot show"),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_work(convert, tmp_path, options, error, message) -> None:
+    steps: list[str] = []
     with pytest.raises(error, match=message):
-        convert(**options)
+        convert(**options, progress=steps.append)
     assert list(tmp_path.iterdir()) == []
+    assert "reading the checkpoint" not in steps
 
 
 def test_an_existing_output_is_refused_before_the_work(convert, tmp_path) -> None:

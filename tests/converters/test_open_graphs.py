@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 from bundle_factory import write_tiny_bundle
 
 from edgeblend.bundle import Bundle
-from edgeblend.converters import convert as module
+from edgeblend.converters import opened as module
 from edgeblend.errors import EngineError
 
 
@@ -37,7 +37,10 @@ def test_what_was_opened_is_closed(fails_at, closed, tmp_path: Path, monkeypatch
     bundle, engine = Bundle.load(write_tiny_bundle(tmp_path / "tiny")), Engine(fails_at)
     monkeypatch.setattr(module, "load_backend", lambda name: engine)
     with pytest.raises(EngineError, match="cannot be opened|two graphs"), ExitStack() as opened:
-        graphs = module._open_graphs(bundle.manifest, bundle.folder, opened)
+        graphs = [
+            module.open_written("openvino", graph, bundle.folder, opened)
+            for graph in bundle.manifest.graphs.values()
+        ]
         assert engine.closed == 0
         raise EngineError(f"two graphs: {len(graphs)}")
     assert engine.closed == closed

@@ -5,7 +5,7 @@ from bundle_factory import tensor, write_tiny_bundle
 
 from edgeblend.bundle import Bundle
 from edgeblend.calibration.data.frames import Frame
-from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.opened import OpenGraph, network_of
 from edgeblend.converters.quantize.feeds import BasisFeed, DetectorFeed
 from edgeblend.runtime.preprocess import preprocess
 
@@ -45,8 +45,11 @@ class FakeDetector:
         return self._outputs
 
 
-def opened(manifest, detector=None):
-    return OpenGraph(manifest.graphs["detector"], detector or FakeDetector())
+def network(manifest, detector=None):
+    """A network whose basis graph does not run."""
+    sessions = {"detector": detector or FakeDetector(), "basis": None}
+    graphs = {part: OpenGraph(manifest.graphs[part], session) for part, session in sessions.items()}
+    return network_of(manifest, graphs, None)
 
 
 def means(feed, name="p3"):
@@ -101,7 +104,7 @@ def test_frames_are_gone_through_again_and_one_at_a_time(manifest):
 
 
 def test_the_basis_graph_gets_what_the_detector_gives(manifest):
-    feed = BasisFeed(frames(200, 220), manifest, opened(manifest))
+    feed = BasisFeed(frames(200, 220), network(manifest))
     items = list(feed)
     assert [set(item) for item in items] == [{"p3"}] * 2
     assert items[0]["p3"].shape == (1, 8, 4, 8)
@@ -109,18 +112,18 @@ def test_the_basis_graph_gets_what_the_detector_gives(manifest):
 
 
 def test_items_are_copies(manifest):
-    items = list(BasisFeed(frames(200, 210, 220), manifest, opened(manifest)))
+    items = list(BasisFeed(frames(200, 210, 220), network(manifest)))
     assert [float(item["p3"].mean()) for item in items] == [200, 210, 220]  # were they views: all the last's
 
 
 def test_frames_without_detections_are_left_out(manifest):
-    feed = BasisFeed(frames(DARK, BRIGHT, DARK, BRIGHT + 1), manifest, opened(manifest))
+    feed = BasisFeed(frames(DARK, BRIGHT, DARK, BRIGHT + 1), network(manifest))
     assert (len(feed), means(feed), means(feed)) == (2, [BRIGHT, BRIGHT + 1], [BRIGHT, BRIGHT + 1])
 
 
 @pytest.mark.parametrize("counted_first", [True, False])
 def test_where_nothing_is_detected_at_all_every_frame_is_taken(counted_first, manifest):
-    feed = BasisFeed(frames(DARK, DARK + 1), manifest, opened(manifest))
+    feed = BasisFeed(frames(DARK, DARK + 1), network(manifest))
     if counted_first:
         assert len(feed) == 2
     assert means(feed) == [DARK, DARK + 1]
@@ -129,7 +132,7 @@ def test_where_nothing_is_detected_at_all_every_frame_is_taken(counted_first, ma
 
 def test_frames_are_counted_once(manifest):
     detector = FakeDetector()
-    feed = BasisFeed(frames(DARK, BRIGHT, BRIGHT), manifest, opened(manifest, detector))
+    feed = BasisFeed(frames(DARK, BRIGHT, BRIGHT), network(manifest, detector))
     assert [len(feed), len(feed)] == [2, 2]
     assert detector.runs == 3
     assert means(feed) == [BRIGHT, BRIGHT]

@@ -6,8 +6,8 @@ import pytest
 
 from edgeblend.calibration.evaluation.agreement_totals import AgreementTotals, compare_instances, totals_of
 from edgeblend.calibration.sampling.sample import sample_frames
-from edgeblend.converters.opened import OpenGraph, open_graphs
-from edgeblend.converters.quantize.measure import bare_segmenter, measure_agreement
+from edgeblend.converters.opened import OpenGraph, open_network
+from edgeblend.converters.quantize.measure import measure_agreement
 from edgeblend.errors import ConversionError
 
 pytest.importorskip("openvino")
@@ -37,16 +37,15 @@ class Altered:
 @pytest.fixture(scope="module")
 def reference(small_bundle):
     with ExitStack() as stack:
-        yield open_graphs(small_bundle, stack)
+        yield open_network(small_bundle, stack)
 
 
-def measured(bundle, reference, candidate, count=3):
-    given = sample_frames(frames(count))
-    return measure_agreement(bundle, reference, {**reference, **candidate}, given)
+def measured(reference, candidate, count=3):
+    return measure_agreement(reference, reference.with_graphs(candidate), sample_frames(frames(count)))
 
 
 def test_a_bundle_agrees_with_itself(small_bundle, reference):
-    found = measured(small_bundle, reference, {})
+    found = measured(reference, {})
     assert (found.frames, found.agreement) == (3, 100)
     names = [(one.graph, one.tensor) for one in found.tensors]
     expected = [
@@ -57,19 +56,19 @@ def test_a_bundle_agrees_with_itself(small_bundle, reference):
 
 
 def test_one_percent_is_forty_decibels(small_bundle, reference):
-    basis = altered(reference["basis"], lambda values: values * np.float32(1.01))
-    found = {one.tensor: one.sqnr_db for one in measured(small_bundle, reference, {"basis": basis}).tensors}
+    basis = altered(reference.open_graphs["basis"], lambda values: values * np.float32(1.01))
+    found = {one.tensor: one.sqnr_db for one in measured(reference, {"basis": basis}).tensors}
     assert found.pop("bases") == pytest.approx(40, abs=0.01)
     assert set(found.values()) == {None}
 
 
 def test_the_agreement_is_that_of_the_segmenters(small_bundle, reference):
-    candidate = {"basis": altered(reference["basis"], lambda values: values + 1)}
-    found = measured(small_bundle, reference, candidate)
-    one, other = (bare_segmenter(small_bundle, graphs) for graphs in (reference, {**reference, **candidate}))
+    candidate = {"basis": altered(reference.open_graphs["basis"], lambda values: values + 1)}
+    found = measured(reference, candidate)
+    other = reference.with_graphs(candidate)
     totals = AgreementTotals()
     for picture in frames(3):
-        totals += totals_of(compare_instances(one(picture), other(picture)))
+        totals += totals_of(compare_instances(reference.segment(picture), other.segment(picture)))
     assert found.agreement == round(totals.agreement, 3) < 100
 
 
@@ -80,11 +79,11 @@ def test_of_many_frames_sixteen_are_compared_from_first_to_last(small_bundle, re
         seen.append(float(values.mean()))
         return values
 
-    found = measured(small_bundle, reference, {"detector": altered(reference["detector"], look, {"p3"})}, 20)
+    found = measured(reference, {"detector": altered(reference.open_graphs["detector"], look, {"p3"})}, 20)
     assert found.frames == 16
     assert len(set(seen)) == 16
     first, last = (
-        float(reference["detector"].session.run({"image": picture[None]})["p3"].mean())
+        float(reference.open_graphs["detector"].session.run({"image": picture[None]})["p3"].mean())
         for picture in (frames(20)[0], frames(20)[-1])
     )
     assert (seen[0], seen[-1]) == (first, last)
@@ -96,9 +95,9 @@ def test_of_many_frames_sixteen_are_compared_from_first_to_last(small_bundle, re
     [("basis", "bases", "bases"), ("detector", "cls_logits_p3", "cls_logits p3")],
 )
 def test_values_that_are_not_finite_are_refused(value, part, tensor, name, small_bundle, reference):
-    broken = altered(reference[part], lambda values: np.full_like(values, value), {tensor})
+    broken = altered(reference.open_graphs[part], lambda values: np.full_like(values, value), {tensor})
     with pytest.raises(ConversionError, match=f"not finite, or noise alone, for {name}; nothing was written"):
-        measured(small_bundle, reference, {part: broken})
+        measured(reference, {part: broken})
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
@@ -110,8 +109,8 @@ def test_a_float_bundle_that_is_not_finite_is_refused(wrong, small_bundle, refer
         values.flat[:2] = wrong
         return values
 
-    broken = {**reference, "basis": altered(reference["basis"], change)}
+    broken = reference.with_graphs({"basis": altered(reference.open_graphs["basis"], change)})
     with pytest.raises(
         ConversionError, match=r"^the float bundle gives nan .* 2 of \d+ values of basis output"
     ):
-        measure_agreement(small_bundle, broken, reference, sample_frames(frames(3)))
+        measure_agreement(broken, reference, sample_frames(frames(3)))

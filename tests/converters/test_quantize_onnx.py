@@ -20,7 +20,10 @@ from edgeblend.converters.onnx import toolkit  # noqa: E402
 from edgeblend.converters.onnx.biases import store_biases  # noqa: E402
 from edgeblend.converters.onnx.export import write_model  # noqa: E402
 from edgeblend.converters.onnx.fusing import with_ends, without_ends  # noqa: E402
+from edgeblend.converters.opened import OpenGraph  # noqa: E402
+from edgeblend.converters.quantize.part import QuantizedPart  # noqa: E402
 from edgeblend.converters.quantize.recipe_files import load_recipe, recipe_names  # noqa: E402
+from edgeblend.converters.quantize.search import Search  # noqa: E402
 from edgeblend.errors import ConversionError, EngineError  # noqa: E402
 from edgeblend.manifest import GraphSpec  # noqa: E402
 from edgeblend.recipe import Recipe  # noqa: E402
@@ -333,43 +336,47 @@ def test_each_layer_alone():
 # A search
 
 
-def test_a_search_returns_layers_to_float_until_the_score_holds(tmp_path):
-    model, given = tower(), items(4)
-    expected = outputs(model, given)
-    tried = []
+class Noise:
+    """Stands for a validation: what is lost is how far outputs are from the float graph's."""
 
-    def validate(opened, positions, in_float_now):
-        assert opened.spec is GRAPH
-        chosen = range(len(given)) if positions is None else positions
+    metric = "agreement"
+
+    def __init__(self, given, expected):
+        self.pictures, self._expected, self.lost = given, expected, []
+
+    def drop(self, graphs, positions=None):
+        session = graphs["basis"].session
         noise = [
-            float(np.abs(opened.session.run(given[position])["bases"] - expected[position]).mean())
-            for position in chosen
+            100
+            * float(np.abs(session.run(self.pictures[position])["bases"] - self._expected[position]).mean())
+            for position in (range(len(self.pictures)) if positions is None else positions)
         ]
         if positions is None:
-            tried.append((float(np.mean(noise)), in_float_now))
-        return -float(np.mean(noise)), [-one for one in noise]
+            self.lost.append(float(np.mean(noise)))
+        return float(np.mean(noise)), [100 - one for one in noise]
 
-    def search(max_drop):
-        tried.clear()
-        return toolkit.quantize_to_score(
-            model,
-            GRAPH,
-            given,
-            QUICK,
-            float_layers=(),
-            arriving={},
-            pictures=4,
-            validate=validate,
-            max_drop=max_drop,
-        )
 
-    plain = search(100)
-    assert [found for _, found in tried] == [frozenset(LAYERS), frozenset()]
+def test_a_search_returns_layers_to_float_until_the_drop_is_allowed(tmp_path):
+    model, given = tower(), items(4)
+    noise = Noise(given, outputs(model, given))
+    part = QuantizedPart(
+        part="basis",
+        target="onnxruntime",
+        toolkit=toolkit,
+        model=model,
+        reference=OpenGraph(GRAPH, model_session(model.SerializeToString())),
+        items=given,
+        recipe=QUICK,
+        arriving={},
+        progress=lambda step: None,
+    )
+    plain = Search(noise, 100).quantize(part, (), {})
     assert toolkit.layers_in_int8(plain) == LAYERS
-    made = search(0.8 * tried[1][0])
-    assert tried[-1][0] <= 0.8 * tried[1][0]
-    kept = tried[-1][1]
+    (lost,) = noise.lost
+    made = Search(noise, 0.8 * lost).quantize(part, (), {})
+    kept = set(part.layers_in_float(made))
     assert 0 < len(kept) < len(LAYERS)
+    assert min(noise.lost) <= 0.8 * lost
     assert set(toolkit.layers_in_int8(made)) == set(LAYERS) - kept
     found = fused(made, tmp_path)
     assert (found["QLinearConv"], in_float(found)) == (5 - len(kept), len(kept))

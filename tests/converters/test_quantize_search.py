@@ -1,8 +1,6 @@
 import weakref
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,24 +10,22 @@ from edgeblend.calibration.data.coco import CocoDataset, CocoImage, CocoObject
 from edgeblend.calibration.data.frames import Frame
 from edgeblend.calibration.evaluation.accuracy import measure_accuracy
 from edgeblend.calibration.sampling.sample import CalibrationSet
-from edgeblend.converters.quantize import search as searching
-from edgeblend.converters.quantize.search import (
+from edgeblend.converters.quantize import validation as validating
+from edgeblend.converters.quantize.probe import LayerSensitivity
+from edgeblend.converters.quantize.search import Search
+from edgeblend.converters.quantize.validation import (
     LabelledPictures,
     SampledPictures,
-    Search,
     Validation,
     check_search,
     open_validation,
 )
 from edgeblend.errors import AccuracyError, InputError
-from edgeblend.recipe import Recipe
 from edgeblend.results import Instances
 
 NAMES = ("cat", "dog")
 SIZE = (40, 60)
 A, B = (0, 0, 20, 20), (30, 10, 50, 30)
-MANIFEST = SimpleNamespace(things=NAMES)
-SOURCE = SimpleNamespace(manifest=MANIFEST, path=Path("float"), graph=lambda part: f"the {part} graph")
 
 
 def found(*boxes, mask_boxes=None, half=False):
@@ -61,16 +57,24 @@ class FakeSession:
 FLOAT = FakeSession(BOTH, BOTH, BOTH, BOTH)
 
 
-@pytest.fixture(autouse=True)
-def fake_segmenters(monkeypatch):
-    """A segmenter finds what the worse of its two sessions finds; pictures are told by their grey."""
+class FakeNetwork:
+    """Finds what the worse of its two sessions finds; pictures are told by their grey."""
 
-    def bare_segmenter(source, sessions):
-        assert set(sessions) == {"detector", "basis"}
+    things = NAMES
+
+    def __init__(self, detector=FLOAT, basis=FLOAT):
+        self.sessions = {"detector": detector, "basis": basis}
+
+    def with_graphs(self, graphs):
+        return type(self)(**{**self.sessions, **graphs})
+
+    def segment(self, picture):
+        sessions = self.sessions
         worse = sessions["basis"] if sessions["detector"] is FLOAT else sessions["detector"]
-        return lambda picture: worse.instances[int(picture[0, 0, 0])]
+        return worse.instances[int(picture[0, 0, 0])]
 
-    monkeypatch.setattr(searching, "bare_segmenter", bare_segmenter)
+
+SOURCE = FakeNetwork()
 
 
 def picture(number):
@@ -196,9 +200,9 @@ def test_options_that_mean_something(options):
 def test_nothing_to_measure_on():
     nothing = FakeSession(NONE, NONE)
     with pytest.raises(InputError, match="detects nothing on any of 2 pictures"):
-        open_validation(SOURCE, both(nothing), sampled(2).frames, images=None, annotations=None)
+        open_validation(FakeNetwork(basis=nothing), sampled(2).frames, images=None, annotations=None)
     something = open_validation(
-        SOURCE, both(FakeSession(NONE, ONE)), sampled(2).frames, images=None, annotations=None
+        FakeNetwork(basis=FakeSession(NONE, ONE)), sampled(2).frames, images=None, annotations=None
     )
     assert (len(something.pictures), something.metric) == (2, "agreement")
     assert [len(instances) for instances in something.expected] == [0, 1]
@@ -211,7 +215,9 @@ def test_of_unlabelled_pictures_it_is_said_which_are_measured_on(tmp_path):
     (tmp_path / "5.heic").touch()
     session = FakeSession(*[BOTH] * 201)
     notes = []
-    made = open_validation(SOURCE, both(session), [], images=tmp_path, annotations=None, report=notes.append)
+    made = open_validation(
+        FakeNetwork(basis=session), [], images=tmp_path, annotations=None, report=notes.append
+    )
     assert len(made.pictures) == 3  # the second looks like the first
     assert notes == [
         f"{tmp_path}: 1 file that is no picture was passed over: 1 .heic",
@@ -227,7 +233,7 @@ def test_frames_that_were_sampled_are_closed_in_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(CalibrationSet, "close", lambda self: closed.append(self))
     with ExitStack() as stack:
         made = open_validation(
-            SOURCE, both(FakeSession(ONE)), [], images=tmp_path, annotations=None, opened=stack
+            FakeNetwork(basis=FakeSession(ONE)), [], images=tmp_path, annotations=None, opened=stack
         )
         assert closed == []
     assert closed == [made.pictures.frames]
@@ -237,12 +243,12 @@ def test_where_all_pictures_are_measured_on_nothing_is_said(tmp_path, dataset, m
     cv2.imwrite(str(tmp_path / "one.png"), picture(0))
     notes = []
     options = {"report": notes.append}
-    open_validation(SOURCE, both(FLOAT), [], images=tmp_path / "one.png", annotations=None, **options)
-    open_validation(SOURCE, both(FLOAT), sampled().frames, images=None, annotations=None, **options)
+    open_validation(FakeNetwork(basis=FLOAT), [], images=tmp_path / "one.png", annotations=None, **options)
+    open_validation(FakeNetwork(basis=FLOAT), sampled().frames, images=None, annotations=None, **options)
     assert notes == []
     noted = replace(dataset, notes=("1 objects dropped: outside the picture",))
-    monkeypatch.setattr(searching, "read_coco", lambda *args, **given: noted)
-    open_validation(SOURCE, both(FLOAT), [], images=None, annotations="labels.json", **options)
+    monkeypatch.setattr(validating, "read_coco", lambda *args, **given: noted)
+    open_validation(FakeNetwork(basis=FLOAT), [], images=None, annotations="labels.json", **options)
     assert notes == ["labels.json: 1 objects dropped: outside the picture"]
 
 
@@ -253,108 +259,156 @@ def test_labels_that_the_float_bundle_does_not_find(labels, dataset, monkeypatch
         for image in dataset.images
     )
     others = CocoDataset(dataset.source, NAMES, (1, 2), images, ())
-    monkeypatch.setattr(searching, "read_coco", lambda *args, **options: others)
+    monkeypatch.setattr(validating, "read_coco", lambda *args, **options: others)
     elsewhere = found((0, 30, 10, 40), (20, 30, 30, 40))
     with pytest.raises(InputError, match=r"finds none of the objects that labels\.json lists for 4 pictures"):
         open_validation(
-            SOURCE, both(FakeSession(*[elsewhere] * 4)), [], images=None, annotations="labels.json"
+            FakeNetwork(basis=FakeSession(*[elsewhere] * 4)), [], images=None, annotations="labels.json"
         )
 
 
 # The search
 
 
-class FakeToolkit:
-    """Plays an exchange with ``validate``, and keeps what it was asked for."""
+class FakePart:
+    """A graph of four layers; what it finds follows from how many, and which, are in float."""
 
-    def __init__(self, *exchange):
-        self._exchange, self.scores = exchange, []
+    layers = ("stem", "body", "neck", "head")
 
-    def quantize_to_score(self, model, graph, items, recipe, **options):
-        self.given = {"model": model, "graph": graph, "items": items, "recipe": recipe, **options}
-        validate = self.given.pop("validate")
-        for session, positions, in_float in self._exchange:
-            self.scores.append(validate(session, positions, frozenset(in_float))[0])
-        return "made"
+    def __init__(self, made, alone=None, noise=None, part="detector"):
+        self.part, self._made, self._alone, self._noise = part, made, alone or {}, noise or {}
+        self.quantized, self.costs_measured = [], 0
+
+    def quantize(self, float_layers):
+        self.quantized.append(frozenset(float_layers))
+        return self.quantized[-1]
+
+    def layers_in_float(self, model):
+        return tuple(layer for layer in self.layers if layer in model)
+
+    @contextmanager
+    def opened(self, model):
+        yield self._made(model)
+
+    def layer_costs(self, judge):
+        self.costs_measured += 1
+        return [
+            LayerSensitivity(self.part, layer, self._noise.get(layer, 40.0), (), self._lost(judge, layer))
+            for layer in self.layers
+        ]
+
+    def _lost(self, judge, layer):
+        return judge(self._alone.get(layer, FLOAT))
 
 
-RECIPE = Recipe(name="mine")
+ONE_LOST, HALF = FakeSession(BOTH, BOTH, BOTH, ONE), FakeSession(BOTH, BOTH, BOTH, HALF_MASKS)
+LOST = 100 - 100 * 7 / 7.5  # with ONE_LOST; with HALF 12.5
 
 
-def quantized(search, toolkit, part, others):
-    return search.quantize(
-        toolkit, part, "model", ["items"], RECIPE, float_layers={"stem"}, arriving={}, others=others
-    )
+def until(*needed):
+    """A graph that loses something as long as not all of these layers are in float."""
+    return lambda in_float: FLOAT if in_float.issuperset(needed) else HALF
 
 
-def test_the_toolkit_is_told_what_is_wanted():
-    search, toolkit = Search(agreeing(), 5), FakeToolkit()
-    assert quantized(search, toolkit, "detector", both(FLOAT)) == "made"
-    assert toolkit.given == {
-        "model": "model",
-        "graph": "the detector graph",
-        "arriving": {},
-        "items": ["items"],
-        "recipe": RECIPE,
-        "float_layers": {"stem"},
-        "pictures": 4,
-        "max_drop": pytest.approx(0.8 * 5),  # the basis graph may lose the rest
-    }
+def test_a_graph_that_loses_little_enough_is_taken_at_once():
+    search, part = Search(agreeing(), 5), FakePart(until())
+    assert search.quantize(part, {"stem"}, {}) == {"stem"}
+    assert (part.quantized, part.costs_measured) == ([{"stem"}], 0)
+
+
+@pytest.mark.parametrize(
+    ("part", "allowed", "tried"), [("detector", 15, 2), ("basis", 15, 1), ("basis", 12, 2)]
+)
+def test_the_detector_may_lose_four_fifths(part, allowed, tried):
+    found = FakePart(until("stem"), alone={"stem": HALF}, part=part)  # else it loses 12.5
+    Search(agreeing(), allowed).quantize(found, (), {})
+    assert len(found.quantized) == tried
 
 
 def test_the_basis_graph_may_lose_what_the_detector_left():
-    toolkit = FakeToolkit()
     detector = FakeSession(BOTH, BOTH, BOTH, HALF_MASKS)  # loses 12.5 already
-    quantized(Search(agreeing(), 20), toolkit, "basis", both(detector, "detector"))
-    assert toolkit.given["max_drop"] == pytest.approx(7.5)
-    quantized(Search(agreeing(), 10), toolkit, "basis", both(detector, "detector"))
-    assert toolkit.given["max_drop"] == 0
+    part = FakePart(lambda in_float: FLOAT, part="basis")
+    assert Search(agreeing(), 12.6).quantize(part, (), {"detector": detector}) == frozenset()
+    with pytest.raises(AccuracyError, match=r"no layer of the basis graph .* \(basis: fp32\)"):
+        Search(agreeing(), 12.4).quantize(part, (), {"detector": detector})
+
+
+def test_layers_that_lose_most_alone_are_returned_first():
+    alone = {"neck": HALF, "stem": ONE_LOST}
+    part = FakePart(until("neck", "stem"), alone=alone)
+    assert Search(agreeing(), 5).quantize(part, (), {}) == {"neck", "stem"}
+    assert part.quantized == [set(), {"neck"}, {"neck", "stem"}]
+    assert part.costs_measured == 1
+
+
+def test_of_layers_that_lose_the_same_the_noisier_is_returned_first():
+    part = FakePart(until("body"), noise={"body": 20.0, "head": 30.0})
+    assert Search(agreeing(), 5).quantize(part, (), {}) == {"body"}
+    assert part.quantized == [set(), {"body"}]
+
+
+@pytest.mark.parametrize("broken", [{"noise": {"head": float("nan")}}, {"noise": {"head": -np.inf}}])
+def test_a_layer_whose_noise_is_no_number_costs_most(broken):
+    assert Search(agreeing(), 5).quantize(FakePart(until("head"), **broken), (), {}) == {"head"}
+
+
+def test_layers_that_the_recipe_keeps_are_not_returned():
+    part = FakePart(until("stem", "body"), alone={"stem": HALF})
+    assert Search(agreeing(), 5).quantize(part, {"stem"}, {}) == {"stem", "body"}
+    assert part.quantized == [{"stem"}, {"stem", "body"}]
+
+
+def test_layers_are_ranked_on_the_pictures_that_lose_most(monkeypatch):
+    monkeypatch.setattr("edgeblend.converters.quantize.search.RANKED_ON", 1)
+    validation = agreeing()
+    asked = []
+    drop = Validation.drop
+    monkeypatch.setattr(
+        Validation, "drop", lambda self, graphs, on=None: asked.append(on) or drop(self, graphs, on)
+    )
+    Search(validation, 5).quantize(FakePart(until("stem"), alone={"stem": HALF}), (), {})
+    assert asked == [None, [3], [3], [3], [3], None]
+
+
+class ManyLayers(FakePart):
+    layers = tuple(f"layer {number:02}" for number in range(20))
+
+
+def test_the_fewest_layers_are_found_by_doubling_and_halving():
+    needed = ManyLayers.layers[:11]
+    part = ManyLayers(until(*needed), noise={layer: float(i) for i, layer in enumerate(ManyLayers.layers)})
+    assert Search(agreeing(), 5).quantize(part, (), {}) == set(needed)
+    assert [len(tried) for tried in part.quantized] == [0, 1, 2, 4, 8, 16, 12, 10, 11]
+
+
+def test_at_least_one_layer_is_in_int8():
+    part = FakePart(lambda in_float: HALF)
+    with pytest.raises(AccuracyError, match=r"no layer of the detector graph .* nothing was written"):
+        Search(agreeing(), 5).quantize(part, (), {})
+    assert [len(tried) for tried in part.quantized] == [0, 1, 2, 3]
 
 
 def test_every_model_that_was_judged_is_a_step():
-    one_lost, half = FakeSession(BOTH, BOTH, BOTH, ONE), FakeSession(BOTH, BOTH, BOTH, HALF_MASKS)
-    toolkit = FakeToolkit(
-        (FLOAT, None, {"stem", "body", "head"}),  # the float graph itself
-        (one_lost, None, {"stem"}),  # all in INT8 but what the recipe keeps
-        (half, (0, 3), {"stem", "body"}),  # these rank layers
-        (half, (0, 1, 2, 3), {"stem", "head"}),
-        (half, None, {"stem", "head"}),
-        (half, None, {"stem", "body"}),  # the last was taken back
-        (FLOAT, None, {"stem", "body"}),  # an operation without weights
-    )
-    search = Search(agreeing(), 5)
-    quantized(search, toolkit, "detector", both(FLOAT))
-    lost = 100 - 100 * 7 / 7.5
-    assert toolkit.scores == pytest.approx([0, -lost, -25, -12.5, -12.5, -12.5, 0])
-    spec = search.finish(both(FLOAT))
-    assert [(step.graph, step.returned, step.float_layers) for step in spec.steps] == [
+    search, steps = Search(agreeing(), 5, progress=lambda line: lines.append(line)), []
+    lines: list[str] = []
+    made = {0: ONE_LOST, 1: HALF, 2: FLOAT}
+    part = FakePart(lambda in_float: made[len(in_float) - 1], noise={"head": 1.0, "neck": 2.0})
+    search.quantize(part, {"stem"}, {})
+    search.quantize(FakePart(until(), part="basis"), (), {})
+    steps = search.finish({"basis": FLOAT}).steps
+    assert [(step.graph, step.returned, step.float_layers) for step in steps] == [
         ("detector", (), 1),
         ("detector", ("head",), 2),
-        ("detector", ("body",), 2),
-        ("detector", (), 2),
+        ("detector", ("head", "neck"), 3),
+        ("basis", (), 0),
     ]
-    assert [step.drop for step in spec.steps] == pytest.approx([lost, 12.5, 12.5, 0], abs=1e-4)
-
-
-def test_each_graph_begins_anew():
-    search = Search(agreeing(), 5)
-    for part in ("detector", "basis"):
-        toolkit = FakeToolkit((FLOAT, None, {"a", "b"}), (FLOAT, None, {"a"}), (FLOAT, None, {"a", "b"}))
-        quantized(search, toolkit, part, both(FLOAT))
-    spec = search.finish(both(FLOAT))
-    assert [(step.graph, step.returned) for step in spec.steps] == [
-        ("detector", ()),
-        ("detector", ("b",)),
-        ("basis", ()),
-        ("basis", ("b",)),
+    assert [step.drop for step in steps] == pytest.approx([LOST, 12.5, 0, 0], abs=1e-4)
+    assert lines == [
+        "detector: 6.67 lost with 1 layers in float",
+        "detector: 12.50 lost with 2 layers in float",
+        "detector: 0.00 lost with 3 layers in float",
+        "basis: 0.00 lost with 0 layers in float",
     ]
-
-
-def test_one_picture_is_enough_to_tell_models_from_rankings():
-    toolkit = FakeToolkit((FLOAT, None, {"a"}), (FLOAT, (0,), set()), (FLOAT, None, set()))
-    search = Search(agreeing(1), 5)
-    quantized(search, toolkit, "detector", both(FLOAT))
-    assert len(search.finish(both(FLOAT)).steps) == 1
 
 
 # Its end
@@ -395,8 +449,8 @@ def test_no_more_than_a_picture_or_two_are_held(with_labels, dataset, monkeypatc
     """A picture with a hundred objects takes a megabyte, and there are thousands of pictures."""
     alive, most = set(), []
 
-    def bare_segmenter(source, sessions):
-        def segment(picture):
+    class Counting(FakeNetwork):
+        def segment(self, picture):
             made = replace(BOTH, mask_probs=BOTH.mask_probs.copy())
             number = len(most)
             alive.add(number)
@@ -404,13 +458,10 @@ def test_no_more_than_a_picture_or_two_are_held(with_labels, dataset, monkeypatc
             most.append(len(alive))
             return made
 
-        return segment
-
-    monkeypatch.setattr(searching, "bare_segmenter", bare_segmenter)
-    monkeypatch.setattr(searching, "read_coco", lambda *args, **options: dataset)
+    monkeypatch.setattr(validating, "read_coco", lambda *args, **options: dataset)
     annotations = "labels.json" if with_labels else None
     frames = sampled(4).frames
-    validation = open_validation(SOURCE, both(FLOAT), frames, images=None, annotations=annotations)
+    validation = open_validation(Counting(), frames, images=None, annotations=annotations)
     assert validation.drop(both(FLOAT)) == (0, [100, 100, 100, 100])
     assert len(most) == 8
     assert max(most) <= 2

@@ -20,6 +20,9 @@ from small_tflite import (
     small_detector,
 )
 
+from edgeblend.converters.opened import OpenGraph
+from edgeblend.converters.quantize.part import QuantizedPart
+from edgeblend.converters.quantize.search import Search
 from edgeblend.converters.tflite import toolkit as ai_edge
 from edgeblend.converters.tflite.model_file import (
     constant,
@@ -222,42 +225,56 @@ def test_one_layer_alone_adds_less_noise_than_all(quantized, images) -> None:
         np.testing.assert_allclose(again["cls_logits_p3"], wanted["cls_logits_p3"], atol=1e-5)
 
 
-def test_the_search_returns_the_fewest_of_the_worst_layers_that_hold_the_score(images) -> None:
-    tried: list[frozenset[str]] = []
+class Enough:
+    """Stands for a validation: so many layers have to be in float."""
 
-    def validate(opened, positions, in_float):
-        assert positions is None
+    metric, pictures = "agreement", (0,)
+
+    def __init__(self, needed: int) -> None:
+        self.needed, self.tried = needed, []
+
+    def drop(self, graphs, positions=None):
+        opened = graphs["detector"]
         opened.session.run({spec.name: np.zeros((1, *CANVAS, 3), spec.dtype) for spec in opened.spec.inputs})
-        tried.append(in_float)
-        return float(min(len(in_float), 3)), []  # holds with three layers or more in float
+        if positions is not None:
+            return 0.0, []
+        self.tried.append(len(self.part.layers_in_float(self.made[-1])))
+        return float(self.tried[-1] < self.needed), [50.0]
 
-    made = ai_edge.quantize_to_score(
-        small_detector(),
-        float_spec("detector"),
-        images,
-        RECIPE,
-        float_layers=(),
+
+def searched(validation: Enough, items: Items, kept: tuple[str, ...], monkeypatch) -> bytes:
+    """Return the small detector as a search leaves it."""
+    validation.part = QuantizedPart(
+        part="detector",
+        target="tflite",
+        toolkit=ai_edge,
+        model=small_detector(),
+        reference=OpenGraph(float_spec("detector"), model_session(small_detector())),
+        items=items,
+        recipe=RECIPE,
         arriving={},
-        pictures=1,
-        validate=validate,
-        max_drop=0.5,
+        progress=lambda step: None,
     )
+    validation.made = []
+    quantize = QuantizedPart.quantize
+
+    def remember(self, float_layers):
+        validation.made.append(quantize(self, float_layers))
+        return validation.made[-1]
+
+    monkeypatch.setattr(QuantizedPart, "quantize", remember)
+    return Search(validation, 0.5).quantize(validation.part, kept, {})
+
+
+def test_the_search_returns_the_fewest_layers_that_hold_the_limit(images, monkeypatch) -> None:
+    validation = Enough(3)
+    made = searched(validation, images, (), monkeypatch)
     assert len(DETECTOR_LAYERS) - len(ai_edge.layers_in_int8(made)) == 3
-    assert [len(in_float) for in_float in tried] == [7, 0, 1, 2, 4, 3]
+    assert validation.tried == [0, 1, 2, 4, 3]
 
 
-def test_a_search_that_holds_at_once_returns_nothing(images) -> None:
-    made = ai_edge.quantize_to_score(
-        small_detector(),
-        float_spec("detector"),
-        images,
-        RECIPE,
-        float_layers=("head.ctrness",),
-        arriving={},
-        pictures=1,
-        validate=lambda opened, positions, in_float: (0.0, []),
-        max_drop=0.5,
-    )
+def test_a_search_that_holds_at_once_returns_nothing(images, monkeypatch) -> None:
+    made = searched(Enough(0), images, ("head.ctrness",), monkeypatch)
     assert set(DETECTOR_LAYERS) - set(ai_edge.layers_in_int8(made)) == {"head.ctrness"}
 
 

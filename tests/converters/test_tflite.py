@@ -13,7 +13,7 @@ pytest.importorskip("ai_edge_quantizer")
 from small_tflite import GraphWriter, small_basis
 from tiny_model import TINY_YAML
 
-from edgeblend.converters.exported import ExportedGraph
+from edgeblend.converters.opened import ExportedGraph
 from edgeblend.converters.split import input_shapes, split_network
 from edgeblend.converters.tflite import export as tflite
 from edgeblend.converters.tflite import toolkit as ai_edge

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
 
-from edgeblend.converters.opened import OpenGraph
-from edgeblend.converters.reference import TorchSession, torch_spec
+from edgeblend.calibration.data.frames import Frame
+from edgeblend.converters.opened import OpenGraph, network_of
+from edgeblend.converters.reference import open_in_torch
 from edgeblend.converters.split import attention_weights, split_network
-from edgeblend.converters.verify import TOLERANCES, _refuse_beyond, relative_error, verify
+from edgeblend.converters.verify import TOLERANCES, Worst, _Comparison, _refuse_beyond, relative_error, verify
 from edgeblend.errors import ConversionError
 from edgeblend.manifest import TensorError
 from edgeblend.model.blendmask import build_network
@@ -44,24 +46,24 @@ class Disturbed:
 def check(network, tiny_bundle, photograph):
     graphs = split_network(network, attention="sparse")
     layer = AttentionLayer(**attention_weights(network))
+    images = [Frame(0, "cups.jpg", photograph)]
 
     def run(
         change=lambda name, value: value,
         *,
         manifest=tiny_bundle.manifest,
         reference_change=lambda name, value: value,
+        images=images,
     ):
-        right = {graph.part: OpenGraph(torch_spec(graph), TorchSession(graph)) for graph in graphs}
+        right = {graph.part: open_in_torch(graph) for graph in graphs}
         reference, candidate = (
             {part: OpenGraph(graph.spec, Disturbed(graph.session, how)) for part, graph in right.items()}
             for how in (reference_change, change)
         )
         return verify(
-            reference,
-            candidate,
-            manifest,
-            attention=layer,
-            pictures=[photograph],
+            network_of(manifest, reference, layer),
+            network_of(manifest, candidate, layer),
+            images,
             tolerance=TOLERANCES["fp32"],
         )
 
@@ -86,6 +88,29 @@ def test_one_value_that_is_off_is_refused_and_named(check, tensor) -> None:
 
     with pytest.raises(ConversionError, match=f"output {tensor} is off by 0.0"):
         check(change)
+
+
+def test_the_image_on_which_a_graph_differs_most_is_named(check, photograph) -> None:
+    runs = []
+
+    def change(name, value):
+        if name == "p4":
+            runs.append(name)
+            if len(runs) > 2:  # each image runs twice: for its outputs, and for its instances
+                value.flat[7] += 0.01 * value.std()
+        return value
+
+    images = [Frame(0, "one.jpg", photograph), Frame(1, "two.jpg", photograph[:, ::-1])]
+    with pytest.raises(ConversionError, match=r"p4 is off by 0\.\d+ standard deviations on two\.jpg,"):
+        check(change, images=images)
+    assert len(runs) == 4
+
+
+def test_the_worst_of_images() -> None:
+    worst = Worst().with_image(0.0, "a").with_image(2.0, "b").with_image(1.0, "c")
+    assert worst == Worst(2.0, "b")
+    assert np.isnan(worst.with_image(float("nan"), "d").with_image(3.0, "e").value)
+    assert Worst().with_image(-1.0, "a").with_image(-0.5, "b") == Worst(-0.5, "b")
 
 
 def test_an_error_within_tolerance_passes(check) -> None:
@@ -158,6 +183,10 @@ def test_an_error_is_a_number_whatever_comes() -> None:
     assert relative_error(large, np.array([1.5e38, 1], np.float32)) == pytest.approx(1.0)
 
 
+def all_errors(bundle):
+    return {tensor.tensor: Worst() for tensor in bundle.manifest.verification.tensors}
+
+
 @pytest.mark.parametrize(
     "measured",
     [
@@ -167,5 +196,8 @@ def test_an_error_is_a_number_whatever_comes() -> None:
 )
 def test_a_figure_that_is_no_number_is_beyond_tolerance(measured, tiny_bundle) -> None:
     verification = msgspec.structs.replace(tiny_bundle.manifest.verification, **measured)
+    compared = _Comparison(TOLERANCES["fp32"])
+    compared.errors = {key: Worst(0.0, "cups.jpg") for key in range(len(verification.tensors))}
+    _refuse_beyond(tiny_bundle.manifest.verification, replace(compared, errors=all_errors(tiny_bundle)))
     with pytest.raises(ConversionError, match="nan"):
-        _refuse_beyond(verification)
+        _refuse_beyond(verification, compared)
