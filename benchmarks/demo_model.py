@@ -137,7 +137,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     speed = report["speed"]
     lines += [
         "",
-        f"{speed['frames_per_second']} frames a second end to end,"
+        f"{speed['frames_per_second']} frames per second end to end,"
         f" {speed['graph_only_frames_per_second']} of the"
         f" graphs alone: {speed['engine']}, {speed['precision']}, {speed['threads']} threads on"
         f" {speed['cores']} cores of {speed['processor']}, mean of {speed['frames']} frames.",

@@ -25,7 +25,7 @@ class Heads(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Detections by falling score."""
+    """Detections by descending score."""
 
     boxes: Tensor
     scores: Tensor
@@ -60,7 +60,7 @@ def _decode_level(heads: Heads, index: int, spec: DecodeSpec) -> Found:
 
 
 def _nms(boxes: Tensor, classes: Tensor, threshold: float) -> Tensor:
-    """Indices of the boxes that stand, of boxes by falling score.
+    """Indices of the boxes that stand, of boxes by descending score.
 
     Greedy suppression is the one fixed point of "a box stands unless a better one that stands overlaps it",
     and repeating that gets there in as many rounds as the longest chain of suppressions.

@@ -23,7 +23,7 @@ class ClassList:
     names: tuple[str, ...]
     category_ids: tuple[int, ...] | None
     notes: tuple[str, ...] = ()
-    """What was left out of the file, one line each."""
+    """Notes on what was left out of the file, one line each."""
 
 
 def read_class_list(path: str | Path) -> ClassList:

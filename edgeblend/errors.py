@@ -40,7 +40,7 @@ class EdgeBlendError(Exception):
 
     exit_code = 1
     frame_index: int | None = None
-    """Which frame of a stream it was, from 0; None elsewhere."""
+    """Index of the frame in its stream, from 0; None outside a stream."""
 
     def __str__(self) -> str:
         """Return the message as one line of limited length, whatever engines, files and names put into it.

@@ -52,7 +52,7 @@ class FileSpec(Struct, frozen=True):
 
     name: FileName
     size: Count
-    """Bytes."""
+    """Size of the file in bytes."""
     sha256: Sha256
 
 
@@ -61,7 +61,7 @@ class TensorQuantization(Struct, frozen=True):
 
     scale: Annotated[float, Meta(ge=_SMALLEST, le=_LARGEST)]
     zero_point: Annotated[int, Meta(ge=-128, le=255)]
-    """Within what the tensor's type holds."""
+    """Zero point, within the range of the tensor's type."""
 
 
 class TensorSpec(Struct, frozen=True):
@@ -73,21 +73,21 @@ class TensorSpec(Struct, frozen=True):
     level: Name | None
     """Pyramid level such as ``p3``; None where the role has no levels."""
     name: Name
-    """What the engine calls it."""
+    """Name of the tensor, as the engine calls it."""
     layout: Literal["NCHW", "NHWC"]
     dtype: Literal["uint8", "int8", "float32"]
     quantization: TensorQuantization | None = None
-    """None where the values are what is stored, as bytes of a picture are in ``uint8``."""
+    """Meaning of stored integers; None where the stored values are the values, like bytes of an image."""
 
 
 class GraphSpec(Struct, frozen=True):
     """One graph: its files and its tensors."""
 
     format: Name
-    """Such as ``openvino-ir``."""
+    """Format of the graph's files, such as ``openvino-ir``."""
     precision: GraphPrecision
     files: Annotated[tuple[FileSpec, ...], Meta(min_length=1)]
-    """The first is the one an engine opens."""
+    """Files of the graph; an engine opens the first."""
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
@@ -139,31 +139,31 @@ class VerificationSpec(Struct, frozen=True):
 
     tolerance: ToleranceSpec
     pictures: tuple[tuple[Pixels, Pixels], ...]
-    """(height, width) of each canvas that was compared."""
+    """(height, width) of each canvas compared."""
     tensors: tuple[TensorError, ...]
-    """The worst of all pictures, for each output."""
+    """Largest error per output over all images."""
     detections: Count
     """Detections of the torch network on all pictures together."""
     matched: Count
-    """How many of them the exported graphs found: same class, box and score within tolerance."""
+    """Number of these that the exported graphs found: same class, box and score within tolerance."""
     lowest_mask_iou: Fraction | None
-    """Over the matched detections; None without any."""
+    """Lowest mask IoU over the matched detections; None without any."""
 
 
 class CalibrationSpec(Struct, frozen=True):
     """The frames that ranges were measured on."""
 
     source: str
-    """Where they come from, in words."""
+    """Source of the frames, in words."""
     frames: Count
     seen: Count
-    """Frames that they were chosen from, without the unreadable."""
+    """Number of readable frames that these were chosen from."""
     unreadable: Count
     near_duplicates: Count
-    """How many were left out for looking like another."""
+    """Number of frames left out because they look like another."""
     seed: Annotated[int, Meta(ge=0)]
     sha256: Sha256
-    """Of the pixels of all chosen frames."""
+    """SHA-256 over the pixels of all chosen frames."""
 
 
 class TensorNoise(Struct, frozen=True):
@@ -189,11 +189,11 @@ class SearchStep(Struct, frozen=True):
 
     graph: Part
     drop: float
-    """Against the float bundle, in points of ``SearchSpec.metric``."""
+    """Drop against the float bundle, in points of ``SearchSpec.metric``."""
     returned: tuple[str, ...]
     """Layers that this step returned to float."""
     float_layers: Count
-    """How many of the graph's layers are in float now."""
+    """Number of the graph's layers now in float."""
 
 
 class SearchSpec(Struct, frozen=True):
@@ -203,7 +203,7 @@ class SearchSpec(Struct, frozen=True):
     pictures: Count
     max_drop: float
     drop: float
-    """Of the bundle as it is."""
+    """Drop of the bundle as written."""
     steps: tuple[SearchStep, ...]
 
 
@@ -239,11 +239,11 @@ class Manifest(Struct, frozen=True):
     panoptic: PanopticSpec | None
     graphs: dict[Part, GraphSpec]
     tools: dict[str, str]
-    """Versions of what made the bundle."""
+    """Versions of the packages that made the bundle."""
     verification: VerificationSpec
-    """Of the float graphs, also in a bundle that was quantized from them."""
+    """Verification of the float graphs, also in a bundle quantized from them."""
     quantization: QuantizationSpec | None
-    """None for a bundle in float."""
+    """How the bundle was quantized; None for a bundle in float."""
     notes: tuple[str, ...] = ()
     """What the conversion assumed because it was not told, one line each."""
 

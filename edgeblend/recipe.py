@@ -21,7 +21,7 @@ class Recipe(Struct, frozen=True):
 
     name: Name
     toolkit: Name | None = None
-    """What quantizes; None: what there is for the bundle's target."""
+    """Name of the toolkit that quantizes; None takes the one for the bundle's target."""
     activations: Literal["symmetric", "asymmetric"] = "asymmetric"
     """Asymmetric ranges have a zero point of their own. Weights are symmetric."""
     per_channel: bool = True

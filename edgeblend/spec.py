@@ -14,11 +14,11 @@ import msgspec
 from msgspec import Meta
 
 LARGEST_SIDE = 8192
-"""Network pixels of a canvas's side."""
+"""Largest side of a canvas, in network pixels."""
 LARGEST_CANVAS = 1 << 25
 """Network pixels of a canvas: 8K fits. What a wrong manifest asks for is refused before memory is taken."""
 LARGEST_MASKS = 1 << 26
-"""Values of all masks of a frame: 256 MiB in float32."""
+"""Largest number of values of all masks of a frame: 256 MiB in float32."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=1024)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -38,7 +38,7 @@ class LevelSpec(Struct, frozen=True):
     name: Annotated[str, Meta(pattern="^p[0-9]{1,2}$", max_length=3)]
     """Such as ``p3``: the level pN has stride 2**N."""
     stride: Annotated[int, Meta(ge=1, le=LARGEST_SIDE)]
-    """Network pixels a cell."""
+    """Network pixels per cell."""
 
 
 class InputSpec(Struct, frozen=True):
@@ -79,7 +79,7 @@ class BlendSpec(Struct, frozen=True):
     """How bases and attention become masks; the fields follow the config's ``MODEL.BLENDMASK`` keys."""
 
     num_bases: Annotated[int, Meta(ge=1, le=1024)]
-    """K."""
+    """K, the number of bases."""
     attention_size: Annotated[int, Meta(ge=1, le=1024)]
     """M: an instance's attention is (K, M, M)."""
     attention_interpolation: Literal["bilinear", "nearest"]
@@ -87,7 +87,7 @@ class BlendSpec(Struct, frozen=True):
     mask_size: Annotated[int, Meta(ge=1, le=1024)]
     """R: a mask is (R, R) probabilities over its box."""
     basis_stride: Literal[4]
-    """Network pixels a cell of the bases; RoIAlign's scale is one over it."""
+    """Network pixels per cell of the bases; RoIAlign's scale is one over it."""
 
 
 class PanopticSpec(Struct, frozen=True):
@@ -95,5 +95,5 @@ class PanopticSpec(Struct, frozen=True):
 
     overlap_threshold: Fraction
     stuff_area_limit: Annotated[int, Meta(ge=0, le=2**31 - 1)]
-    """Frame pixels."""
+    """Smallest area of a stuff segment, in frame pixels."""
     instance_score_threshold: Fraction

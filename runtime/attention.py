@@ -1,7 +1,7 @@
 """The attention of each detection: gathered from features, or read from dense maps.
 
 The attention layer is a 3x3 convolution to K*M*M channels at every location, of which at most a
-hundred are read. Gathering a patch a detection and multiplying once gives the same numbers and leaves
+hundred are read. Gathering one patch per detection and multiplying once gives the same numbers and takes
 14 of 73 GMAC out of the detector graph.
 """
 
@@ -129,7 +129,7 @@ def gather_attention(
     """Apply the attention layer at the detections' cells alone.
 
     Args:
-        features: (C, h, w) a level, what the attention layer looks at.
+        features: (C, h, w) per level, the input of the attention layer.
         detections: N detections.
         layer: its weights.
         spec: gives K and M.
@@ -164,7 +164,7 @@ def read_attention(
     """Read the attention of each detection from maps that were computed at every location.
 
     Args:
-        maps: (K * M * M, h, w) a level.
+        maps: (K * M * M, h, w) per level.
         detections: N detections.
         spec: gives K and M.
 
@@ -202,14 +202,14 @@ def _multiply(patches: NDArray[np.float32], blocks: NDArray[np.float32]) -> NDAr
 
 
 def _grouping(count: int) -> tuple[int, int]:
-    """How many groups of how many rows hold this many patches."""
+    """Return the number of groups and of rows per group that hold so many patches."""
     steps = -(-count // _ROWS)
     # At least two rows: a single one is a matrix-vector product, which wakes threads sooner.
     return steps, max(-(-count // max(steps, 1)), 2)
 
 
 def _patches(feature: NDArray[np.float32], cells: NDArray[np.int64]) -> NDArray[np.float32]:
-    """3x3 patches around cells (n, 2), zero beyond the border: (n, 9 * C), ordered (row, column, channel)."""
+    """Return 3x3 patches around cells (n, 2), zero outside: (n, 9 * C), ordered (row, column, channel)."""
     around = cells[:, :, None] + np.array([-1, 0, 1])  # (n, 2, 3)
     limits = np.array(feature.shape[1:])[:, None] - 1
     inside = (around >= 0) & (around <= limits)

@@ -16,7 +16,7 @@ from edgeblend.runtime.roi_align import CHUNK, RoiSampler
 Interpolation = Literal["bilinear", "nearest"]
 
 _MODERATE = 60.0
-"""Differences of attention whose exponentials float32 can hold, times any sensible basis."""
+"""Largest difference of attention whose exponential float32 can hold, times any sensible basis."""
 
 
 def blend_boxes(
@@ -37,7 +37,7 @@ def blend_boxes(
         bases: (K, h, w).
         boxes: (N, 4) xyxy in network pixels, possibly beyond the bases.
         attention: (N, K, M, M).
-        spatial_scale: cells of the bases a network pixel.
+        spatial_scale: cells of the bases per network pixel.
         mask_size: R.
         interpolation: how attention grows; bilinear is half-pixel and edge-clamped.
 
@@ -155,7 +155,7 @@ def _exp_in_place(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @functools.lru_cache(maxsize=8)
 def _growth(source: int, target: int, interpolation: Interpolation) -> NDArray[np.float32]:
-    """(target, source) matrix that resamples one axis."""
+    """Return the (target, source) matrix that resamples one axis."""
     if interpolation == "nearest":
         picked = np.arange(target) * source // target
         matrix = np.eye(source, dtype=np.float32)[picked]

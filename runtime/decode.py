@@ -1,4 +1,4 @@
-"""Head outputs to detections: thresholds, top k a level, boxes, non-maximum suppression."""
+"""Detector outputs to detections: thresholds, top k per level, boxes, non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeblend.spec import DecodeSpec, LevelSpec
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LevelOutputs:
-    """What the detector's head says on one pyramid level; any strides, no batch axis."""
+    """Outputs of the detector's head on one pyramid level; any strides, no batch axis."""
 
     cls_logits: NDArray[np.float32]
     """(C, h, w), before the sigmoid."""
@@ -27,10 +27,10 @@ class LevelOutputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """The N detections of a picture, by falling score."""
+    """The N detections of one frame, sorted by descending score."""
 
     boxes: NDArray[np.float32]
-    """(N, 4) xyxy in network pixels, not clipped to the picture."""
+    """(N, 4) xyxy in network pixels, not clipped to the frame."""
     scores: NDArray[np.float32]
     """(N,): the square root of class probability times centerness."""
     classes: NDArray[np.int64]
@@ -51,7 +51,7 @@ class Detections:
 
 
 _FARTHEST = 1e18
-"""Network pixels from a location to a side of its box: float32 holds the areas of such boxes."""
+"""Largest distance from a location to a side of its box, in network pixels: float32 holds such areas."""
 
 _NO_INDICES = np.empty(0, np.int64)
 _NOTHING = Detections(
@@ -65,7 +65,7 @@ _NOTHING = Detections(
 
 @dataclass(frozen=True, slots=True)
 class _Floor:
-    """What a candidate must exceed; a negative floor lets everything through."""
+    """Values that a candidate must exceed; a negative floor lets everything through."""
 
     class_prob: float
     product: float
@@ -77,7 +77,7 @@ def decode(
     """Turn the head's outputs into detections, as the checkpoint was evaluated.
 
     Args:
-        levels: the head's outputs, one a level of the spec and in its order.
+        levels: the head's outputs, one per level of the spec, in its order.
         spec: thresholds and limits of the model.
         score_threshold: when given, replaces the spec's threshold and looks at the *reported* score:
             detections above it are returned. May be lower than what the spec lets through.
@@ -161,9 +161,9 @@ def _decode_level(
 
 
 def _candidates(outputs: LevelOutputs, bar: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Flat indices into (C, h, w) of all that exceed their location's bar, and of every NaN, ascending.
+    """Return flat indices into (C, h, w) of logits above their location's bar, and of every NaN, ascending.
 
-    One comparison a logit; sigmoids are for the few that pass.
+    One comparison per logit; only the few that pass need a sigmoid.
     """
     by_cell = outputs.cls_logits.transpose(1, 2, 0)
     if by_cell.flags.c_contiguous:  # as engines with channels last give it: read in memory order
@@ -173,7 +173,7 @@ def _candidates(outputs: LevelOutputs, bar: NDArray[np.float32]) -> NDArray[np.i
 
 
 def _exceeding(logits: NDArray[np.float32], bar: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Flat indices of what exceeds the bar."""
+    """Return the flat indices of logits above the bar."""
     # "Not below" and not "above": a NaN must come out as a candidate, to be reported.
     below = np.less_equal(logits, bar)
     if below.all():  # as on most levels of most frames
@@ -196,7 +196,7 @@ def _bars(levels: Sequence[LevelOutputs], spec: DecodeSpec, floor: _Floor) -> It
 
 
 def _bar(centerness: NDArray[np.float32], floor: _Floor) -> NDArray[np.float32]:
-    """What a class logit must exceed at a location, a little loosened.
+    """Return the value that a class logit must exceed at each location, a little loosened.
 
     sigmoid(x) * sigmoid(c) > p means sigmoid(x) > p * (1 + exp(-c)).
     """
@@ -214,7 +214,7 @@ def _bar(centerness: NDArray[np.float32], floor: _Floor) -> NDArray[np.float32]:
 
 
 def _top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Indices of the k best; of ties at the last place the first ones, so that the choice is repeatable."""
+    """Return the indices of the k best; of ties at the last place the first, so that it is repeatable."""
     if len(scores) <= k:
         return np.arange(len(scores))
     last = np.partition(scores, -k)[-k]

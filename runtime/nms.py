@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 256
-"""Boxes that are decided at once. More of them compare boxes that would be suppressed anyway, when all
-are of one class; fewer make more rounds."""
+"""Number of boxes decided at once. Larger blocks compare boxes that would be suppressed anyway, when all
+are of one class; smaller blocks make more rounds."""
 
 
 def class_wise_nms(
@@ -18,10 +18,10 @@ def class_wise_nms(
     iou_threshold: float,
     max_kept: int,
 ) -> NDArray[np.int64]:
-    """Keep the best box of every group that overlaps, each class for itself.
+    """Keep the best box of each group that overlaps, class by class.
 
-    Greedy by falling score: a kept box suppresses the lower boxes of its class whose IoU with it is
-    above the threshold. Classes are compared apart and not by shifting their boxes, which would cost
+    Boxes are taken by descending score. A kept box suppresses the later boxes of its class whose IoU with it
+    is above the threshold. Classes are compared apart and not by shifting their boxes, which would cost
     float32 most of its fraction at the eightieth class.
 
     Args:
@@ -32,7 +32,7 @@ def class_wise_nms(
         max_kept: how many to keep; ties with the last one are kept as well.
 
     Returns:
-        Indices into the input by falling score; equal scores stay in the order of the input.
+        Indices into the input by descending score; equal scores stay in the order of the input.
     """
     order = np.argsort(-scores, kind="stable")
     boxes, scores, classes = boxes[order], scores[order], classes[order]

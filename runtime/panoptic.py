@@ -21,11 +21,11 @@ class Segment:
     category_id: int
     """Class index of its branch: of the instances for a thing, of the semantic map for stuff."""
     area: int
-    """Pixels."""
+    """Number of pixels."""
     score: float | None = None
-    """Of things."""
+    """Score of a thing; None for stuff."""
     instance: int | None = None
-    """Of things: index of the instance."""
+    """Index of the instance of a thing; None for stuff."""
 
 
 def combine_panoptic(
@@ -37,7 +37,7 @@ def combine_panoptic(
 ) -> tuple[NDArray[np.int32], list[Segment]]:
     """Give every pixel to at most one instance or stuff class.
 
-    Instances come first, by falling score. One that is mostly taken already is left out, else it gets what
+    Instances come first, by descending score. One that is mostly taken already is left out, else it gets what
     is free. Each stuff class then takes the free pixels that are its own, if they are enough.
 
     Args:

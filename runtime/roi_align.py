@@ -1,4 +1,4 @@
-"""RoIAlign of the bases: one sample a bin, half-pixel aligned."""
+"""RoIAlign of the bases: one sample per bin, half-pixel aligned."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHUNK = 16
-"""Boxes that :class:`RoiSampler` is best asked for at once: enough that calling NumPy does not count, and few
-enough that what they need stays in cache."""
+"""Number of boxes to ask :class:`RoiSampler` for at once: enough that the cost of calling NumPy does not
+count, and few enough that their data stay in cache."""
 
 
 def roi_align(
@@ -22,7 +22,7 @@ def roi_align(
     Args:
         bases: (K, h, w).
         boxes: (N, 4) xyxy in network pixels, possibly beyond the bases.
-        spatial_scale: cells of the bases a network pixel.
+        spatial_scale: cells of the bases per network pixel.
         output_size: R.
 
     Returns:
@@ -37,12 +37,12 @@ def roi_align(
 
 
 class RoiSampler:
-    """What :func:`roi_align` does, for some of the boxes at a time.
+    """RoIAlign as in :func:`roi_align`, for some of the boxes at a time.
 
     Bilinear sampling on a grid is separable. Along x, every row of cells that a box covers is stretched to R
     samples, each the cell to its left and a share of the difference to the next one; then the same along y,
     with rows for cells. That is picking K or R values at a time, for many boxes in one call: 100 mixed boxes
-    take a third of the time of two matrix products a box, and boxes as large as the picture a fifth. It needs
+    take a third of the time of two matrix products per box, and boxes as large as the frame a fifth. It needs
     no BLAS, whose threads wait for cores that an engine holds.
     """
 
@@ -134,7 +134,7 @@ def _samples(
 def _interleave(
     bases: NDArray[np.float32], top: NDArray[np.int64], heights: NDArray[np.int64]
 ) -> tuple[int, NDArray[np.float32]]:
-    """The rows of the bases that boxes cover, as cells of K values.
+    """Return the rows of the bases that boxes cover, as cells of K values.
 
     Returns:
         The first row, and (rows * (w + 1), K): after each row one cell of zeros.

@@ -30,7 +30,7 @@ _Given = TypeVar("_Given", bound=Image)
 
 @dataclass(frozen=True, slots=True)
 class SegmenterInfo:
-    """What actually runs where."""
+    """Engine, device and precision of each part, as they really run."""
 
     bundle: str
     config: str
@@ -339,7 +339,7 @@ class Segmenter:
 
     @property
     def info(self) -> SegmenterInfo:
-        """What actually runs where, in which precision, as the engine reports it."""
+        """Engine, device and precision of each part, as the engine reports them."""
         spec, threshold = self._manifest, self._score_threshold
         height, width = spec.input.height, spec.input.width
         return SegmenterInfo(

@@ -37,19 +37,19 @@ from edgeblend.runtime.segmenter import Segmenter, SegmenterInfo
 from edgeblend.runtime.sessions import engine_options, open_sessions
 
 LATENCY_ROUNDS = 6
-"""In which bundles take turns; a turn costs a frame that is not timed."""
+"""Rounds of turns; a turn costs one frame that is not timed."""
 STREAMING_ROUNDS = 4
-"""Fewer, since a turn costs as many frames as are in flight, twice."""
+"""Rounds of streaming turns: fewer, since a turn costs twice the frames in flight."""
 _WARM_UP = 3
 _START_FRAMES = 3
 _STREAMS_ELSEWHERE = 2
-"""On other devices than the CPU: one frame is computed while another one is copied there or back."""
+"""Streams on devices other than the CPU: one frame is computed while another is copied there or back."""
 
 _Done = Callable[[], None]
 
 
 class _Timer(Protocol):
-    """What takes its turn with those of other bundles."""
+    """A measurement that takes turns with those of other bundles."""
 
     def take_turn(self, seconds: float) -> None:
         """Measure for about so long."""

@@ -23,10 +23,10 @@ from edgeblend.runtime.resize import resize_antialiased
 from edgeblend.spec import InputSpec
 
 _LARGEST = 100_000_000
-"""Pixels of a frame that is scaled; 16 of them are held at a time."""
+"""Largest number of pixels of a scaled frame; 16 frames are held at a time."""
 
 MAX_FRAMES = 16
-"""Held at a time; those of 12 megapixels take half a gigabyte."""
+"""Number of frames held at a time; 16 of 12 megapixels take half a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,9 +37,9 @@ class BenchFrames:
     pictures: tuple[NDArray[np.uint8], ...]
     """(H, W, 3) uint8 BGR; at least one."""
     to_canvas: bool
-    """Whether each bundle gets them scaled to its canvas."""
+    """Whether each bundle gets the frames scaled to its canvas."""
     notes: tuple[str, ...]
-    """What was left out."""
+    """Notes on what was left out."""
 
     def scaled_for(self, spec: InputSpec) -> list[NDArray[np.uint8]]:
         """Return the pictures as a bundle with this input gets them."""

@@ -15,18 +15,18 @@ from edgeblend.manifest import Part
 from edgeblend.runtime.backends.base import SessionInfo
 
 STAGES = ("preprocess", "detector", "decode", "attention", "basis", "blend", "assemble")
-"""Of a frame, in their order, as ``Instances.timings_ms`` names them; ``blend`` includes RoIAlign."""
+"""Stages of a frame in order, as ``Instances.timings_ms`` names them; ``blend`` includes RoIAlign."""
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Milliseconds, over the frames that were timed."""
+    """Milliseconds over the frames timed."""
 
     median: float
     p90: float
-    """Nine of ten took no longer."""
+    """90th percentile: nine of ten took no longer."""
     p99: float
-    """99 of 100 took no longer; of fewer frames than 100 it is close to the slowest one."""
+    """99th percentile; for fewer than 100 frames it is close to the slowest one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +34,18 @@ class Latency:
     """One frame at a time."""
 
     frames: int
-    """That were timed."""
+    """Number of frames timed."""
     stages: Mapping[str, Times]
-    """By the names of ``STAGES``; a stage that a frame does not need takes it 0 ms."""
+    """Times by name of the stage, see ``STAGES``; a stage that a frame does not need counts as 0 ms."""
     frame: Times
-    """The whole, by the clock: from a BGR picture in memory to its instances."""
+    """Time of a whole frame, by the clock: from a BGR array in memory to its instances."""
     graphs: Times
-    """The graphs alone, on inputs that were prepared before: the detector, and the basis graph where the
+    """Time of the graphs alone, on inputs prepared before: the detector, and the basis graph where the
     whole frame needs it."""
     over_graphs: float
-    """Whole / graphs alone: the median of the ratios of frames that were timed one right after the other."""
+    """Whole frame / graphs alone: the median of the ratios of frames timed one right after the other."""
     rle: Times
-    """``instances.rle()``: what masks cost on top."""
+    """Time of ``instances.rle()``, which comes on top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,37 +53,37 @@ class Streaming:
     """Many frames at a time."""
 
     streams: int
-    """Runs that the engine was asked to compute at the same time."""
+    """Number of runs that the engine was asked to compute at the same time."""
     in_flight: int
-    """Frames on their way at most; the graphs alone run in as many threads."""
+    """Largest number of frames in flight; the graphs alone run in as many threads."""
     frames_per_second: float
-    """Of ``segmenter.stream``, median over the rounds."""
+    """Frames per second of ``segmenter.stream``, median over the rounds."""
     graphs_per_second: float
-    """Frames a second of the graphs alone, likewise."""
+    """Frames per second of the graphs alone, median over the rounds."""
     of_graphs: float
-    """Stream / graphs alone: the median of the ratios of each round; 1 where nothing is lost."""
+    """Stream / graphs alone: the median of the ratios per round; 1 where nothing is lost."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BenchedBundle:
-    """A bundle and what was measured of it."""
+    """One bundle and its figures."""
 
     name: str
     path: Path
     bytes: int
-    """On disk, of all files of the bundle but its manifest."""
+    """Bytes on disk of all files of the bundle but its manifest."""
     canvas: tuple[int, int] | None
     """(height, width) of the network's input; None where it follows the frame."""
     frame_sizes: tuple[tuple[int, int], ...]
-    """(height, width) of the frames, each once."""
+    """(height, width) of the frames, each size once."""
     detections: float
-    """Median over the frames; decoding, attention, blending and RLE take their time from it."""
+    """Median number of detections per frame; decoding, attention, blending and RLE depend on it."""
     weights: Mapping[Part, str]
-    """How each graph's weights are stored, as the manifest says."""
+    """Precision in which each graph stores its weights, as the manifest says."""
     options: RunOptions
     """Options that the bundle was opened with."""
     sessions: Mapping[Part, SessionInfo]
-    """What really ran one frame at a time, in which precision, as the engine says."""
+    """Engine, device and precision of each graph when running one frame at a time, as the engine says."""
     start: FreshStart
     latency: Latency
     streaming: Streaming
@@ -95,17 +95,17 @@ class BenchReport:
 
     bundles: tuple[BenchedBundle, ...]
     frames: str
-    """Where the frames are from."""
+    """Source of the frames."""
     num_frames: int
     score_threshold: float | None
-    """That was asked for; None: each model's own."""
+    """Score threshold asked for; None: each model's own."""
     seconds: float
-    """That each bundle was to be measured for."""
+    """Seconds that each bundle was to be measured for."""
     machine: Machine
     features: Mapping[str, bool]
     """Whether the processor has what makes networks fast; empty where the system does not tell."""
     notes: tuple[str, ...]
-    """What is to be known about the frames, a line each."""
+    """Notes on the frames, one line each."""
 
 
 def times_of(milliseconds: Sequence[float]) -> Times:

@@ -1,4 +1,4 @@
-"""Frames a second of a stream, beside those of its graphs alone."""
+"""Frames per second of a stream, beside those of its graphs alone."""
 
 from __future__ import annotations
 

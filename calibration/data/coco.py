@@ -35,7 +35,7 @@ class CocoObject:
     """One object of a picture."""
 
     id: int
-    """The annotation's."""
+    """Id of the annotation."""
     box: NDArray[np.float32]
     """(4,) xyxy in picture pixels, clipped to the picture; it has an area."""
     class_index: int
@@ -43,7 +43,7 @@ class CocoObject:
     crowd: bool
     """A region of many objects, which training leaves out and evaluation does not count."""
     area: float
-    """The mask's, as the file says; computed where it does not."""
+    """Area of the mask in pixels, as the file says; computed where the file does not say."""
     segmentation: Segmentation
     """Polygons as a tuple of float64 rings (x0, y0, x1, y1, ...), or COCO's run lengths as a dict."""
 
@@ -66,7 +66,7 @@ class CocoImage:
     id: int
     path: Path
     width: int
-    """In pixels, as the annotations say; reading the picture compares."""
+    """Width in pixels, as the annotations say; reading the image compares."""
     height: int
     objects: tuple[CocoObject, ...]
 
@@ -76,13 +76,13 @@ class CocoDataset:
     """Pictures with objects, in the order of their file."""
 
     source: Path
-    """The file of annotations."""
+    """Path of the annotations."""
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
     """The category id of each class. A class that the file does not have got an id it does not use."""
     images: tuple[CocoImage, ...]
     notes: tuple[str, ...]
-    """What was dropped or changed while reading and how often, one line each."""
+    """Notes on what was dropped or changed while reading and how often, one line each."""
 
 
 def read_coco(
@@ -102,7 +102,7 @@ def read_coco(
         images: the folder that its file names start from; default: the folder beside the file that is
             called like it (``train.json``, ``train/``), else the folder the file is in.
         class_names: a model's classes, which the file's are mapped to by name. Default: the file's own
-            by rising category id.
+            by ascending category id.
 
     Raises:
         InputError: the file is missing or not COCO's format, contradicts itself, names a class that

@@ -18,7 +18,7 @@ class Classes:
 
     names: tuple[str, ...]
     ids: tuple[int, ...]
-    """The category id of each."""
+    """Category id of each class."""
     indices: Mapping[int, int]
     """The class of each category id that annotations name."""
     notes: tuple[str, ...]
@@ -36,7 +36,7 @@ def read_classes(
         path: the file, for messages.
         categories: all of its, each with an id of its own.
         used: ids that annotations name.
-        wanted: a model's class names; None: the file's own by rising category id.
+        wanted: a model's class names; None: the file's own by ascending category id.
 
     Raises:
         InputError: there are no categories, a wanted name comes twice, or the file has others than wanted.

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TypeGuard
 
 _FEWEST = 3
-"""Points of a ring."""
+"""Least number of points of a ring."""
 
 _POINTS = "polygons given as points [x, y]: read as they are meant"
 _NULL = "polygons that are null left out of masks"

@@ -33,7 +33,7 @@ class Frame:
     index: int
     """Position in the source, from 0."""
     name: str
-    """Such as "000123.jpg", "video.mp4#120", "frame 7"."""
+    """Name of the frame, such as "000123.jpg", "video.mp4#120" or "frame 7"."""
     picture: NDArray[np.uint8]
     """(H, W, 3) uint8 BGR, contiguous."""
 
@@ -52,7 +52,7 @@ class Unreadable:
     index: int
     name: str
     reason: str
-    """Without the name."""
+    """Reason, without the frame's name."""
 
 
 @runtime_checkable
@@ -146,7 +146,7 @@ class PictureFiles:
         self._alike = {name for name, count in Counter(path.name for path in paths).items() if count > 1}
         self.description = description
         self.remarks = tuple(notes)
-        """What was passed over while looking for them, a sentence each."""
+        """What was passed over while looking for them, one sentence each."""
 
     def __len__(self) -> int:
         return len(range(0, len(self._paths), self._step))

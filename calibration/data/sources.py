@@ -35,9 +35,9 @@ class FoundImages:
     """Picture files, and what there was besides."""
 
     paths: tuple[Path, ...]
-    """Sorted, each once; at least one."""
+    """Paths of the images, sorted, each once; at least one."""
     notes: tuple[str, ...]
-    """How many files of which suffix were passed over, a sentence each."""
+    """How many files of which suffix were passed over, one sentence each."""
 
 
 def find_images(pattern: str | Path) -> list[Path]:

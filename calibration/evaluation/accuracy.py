@@ -23,7 +23,7 @@ Segment = Callable[[NDArray[np.uint8]], Instances]
 """From an (H, W, 3) uint8 BGR picture to its instances: a ``Segmenter``, or anything like it."""
 
 BLOCK = 32
-"""Pictures compared with the truth at a time."""
+"""Number of images compared with the labels at a time."""
 _FINITE = ("boxes", "scores", "mask_probs", "mask_boxes")
 _IOU_50, _IOU_75 = 0, 5  # of the thresholds 0.50, 0.55, ..., 0.95
 
@@ -36,13 +36,13 @@ class AveragePrecision:
     """
 
     ap: float
-    """Mean over the IoU thresholds 0.50, 0.55, ..., 0.95."""
+    """Average precision, mean over the IoU thresholds 0.50, 0.55, ..., 0.95."""
     ap50: float
     ap75: float
     ap_small: float
-    """As ``ap``, of objects with an area up to 32x32 pixels."""
+    """As ``ap``, for objects with an area up to 32x32 pixels."""
     ap_medium: float
-    """Up to 96x96."""
+    """As ``ap``, for objects with an area from 32x32 to 96x96 pixels."""
     ap_large: float
     per_class: Mapping[str, float]
     """``ap`` of each class."""
@@ -58,7 +58,7 @@ class Accuracy:
     mask: AveragePrecision
     num_images: int
     num_objects: int
-    """Without crowds."""
+    """Number of labelled objects, without crowds."""
     boundary: AveragePrecision | None = None
     """Boundary AP: overlap is the smaller one of the masks' IoU and of their boundaries' (Cheng et al.,
     Boundary IoU, CVPR 2021, section 5). A boundary is the part of a mask within 2% of the picture's

@@ -34,7 +34,7 @@ def match_instances(
 
 
 def pair_greedily(iou: NDArray[np.float32], allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return (P, 2) rows and columns of an (N, M) table, paired by falling IoU where allowed, each once."""
+    """Return (P, 2) rows and columns of an (N, M) table, paired by descending IoU where allowed."""
     rows, columns = np.nonzero(allowed)
     pairs: list[tuple[int, int]] = []
     used_rows: set[int] = set()

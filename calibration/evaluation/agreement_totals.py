@@ -24,7 +24,7 @@ JUDGED_SCORE = 0.4
 demo model's validation pictures have 1029 objects, 3886 of its detections score at least 0.3, 1485 at least
 0.4 and 955 at least 0.5: far below, false ones would make most of the agreement."""
 MATCHED_BOX_IOU = 0.5
-"""Boxes of one object overlap at least so much."""
+"""Least IoU of the boxes of one object."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,14 +57,14 @@ class AgreementTotals:
     frames: int = 0
     matched: int = 0
     lost: int = 0
-    """Class flips among them."""
+    """Number without a partner, class changes included."""
     invented: int = 0
-    """Class flips among them."""
+    """Number without a partner, class changes included."""
     class_flips: int = 0
     mask_iou_sum: float = 0.0
     score_change_sum: float = 0.0
     score_distance_sum: float = 0.0
-    """Of the changes without their signs."""
+    """Sum of the absolute changes."""
 
     def __add__(self, other: AgreementTotals) -> AgreementTotals:
         return AgreementTotals(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))

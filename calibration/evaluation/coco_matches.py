@@ -26,7 +26,7 @@ class Settings:
     area_ranges: NDArray[np.float64]
     """(A, 2) smallest and largest area: all, small, medium, large."""
     max_detections: int
-    """Per image and class."""
+    """Largest number of detections per image and class."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -46,7 +46,7 @@ from edgeblend.runtime.sessions import engine_options, open_sessions
 MAX_AP_DROP = 0.5
 """AP points that a candidate may lose, where there are labels and nothing else is asked for."""
 MAX_DISAGREEMENT = 5.0
-"""That its agreement may be below 100, likewise without labels."""
+"""Points below 100 that the agreement may be, where there are no labels and nothing else is asked for."""
 SQNR_FRAMES = 32
 _MEMORY_FRAMES = 3
 _CLEAR_OF_THRESHOLD = 0.05

@@ -30,11 +30,11 @@ class Pictures:
     """Pictures that can all be read."""
 
     images: tuple[CocoImage, ...]
-    """Without objects where there are no labels."""
+    """Images to run on; they have no objects where there are no labels."""
     labels: CocoDataset | None
     """The data set of these images, with the model's classes."""
     notes: tuple[str, ...]
-    """What was left out or changed, a line each."""
+    """What was left out or changed, one line each."""
 
 
 def load_bundles(

@@ -29,17 +29,17 @@ class BundleFigures:
     """What was measured of one bundle by itself."""
 
     bytes: int
-    """On disk, of all files of the bundle but its manifest."""
+    """Bytes on disk of all files of the bundle but its manifest."""
     weights: Mapping[Part, str]
-    """How each graph's weights are stored, as the manifest says."""
+    """Precision in which each graph stores its weights, as the manifest says."""
     sessions: Mapping[Part, SessionInfo]
-    """What really ran, in which precision, as the engine says."""
+    """Engine, device and precision of each graph, as the engine says."""
     speed: Speed
     peak_memory: int | None
     """Bytes resident at most in a process that loads the bundle and segments a few pictures, interpreter and
     engine included, memory of other devices than the CPU not. None where the system does not tell."""
     accuracy: Accuracy | None
-    """None without labels."""
+    """Average precision; None without labels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,16 +53,16 @@ class ComparedCandidate:
     status: Status
     """``DROP``: less accurate than was asked for. ``FAILED``: could not be loaded or run."""
     reason: str | None
-    """Why it failed, in one line; None if it did not."""
+    """Reason why it failed, in one line; None if it did not fail."""
     drop: float | None
     """What is judged, at least 0. With labels the larger one of the drops of box AP and mask AP, in AP
     points; without, 100 less the agreement. None if it failed, like all that follows."""
     figures: BundleFigures | None
     agreement: AgreementTotals | None
     sqnr: tuple[OutputSqnr, ...]
-    """Of every output that the reference has in the same size."""
+    """SQNR of every output that the reference has in the same size."""
     disagreements: tuple[Disagreement, ...]
-    """The pictures where it differs most from the reference, the worst first."""
+    """Images where it differs most from the reference, the worst first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,19 +98,19 @@ class CompareReport:
     beside: tuple[ComparedBeside, ...]
     candidates: tuple[ComparedCandidate, ...]
     images: str
-    """Where the pictures are from, as it was given."""
+    """Source of the images, as given."""
     annotations: str | None
     num_images: int
     num_objects: int | None
-    """Labelled ones, without crowds; None without labels."""
+    """Number of labelled objects, without crowds; None without labels."""
     max_drop: float
     judged_score: float
     """Detections below it count only where the other side has the same object at this score or above."""
     sqnr_frames: int
-    """Pictures that SQNR was measured on, spread evenly."""
+    """Number of images that SQNR was measured on, spread evenly."""
     machine: Machine
     notes: tuple[str, ...]
-    """What was left out of the pictures or their labels, a line each."""
+    """What was left out of the pictures or their labels, one line each."""
 
     @property
     def ok(self) -> bool:

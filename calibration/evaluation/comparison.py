@@ -45,11 +45,11 @@ class Measured:
     name: str
     speed: Speed
     accuracy: Accuracy | None
-    """None without labels."""
+    """Average precision; None without labels."""
     agreement: AgreementTotals | None
-    """With the first contender, which has none itself."""
+    """Agreement with the first contender, which has none itself."""
     disagreements: tuple[Disagreement, ...]
-    """The pictures where it differs most from the first one, the worst first."""
+    """Images where it differs most from the first contender, the worst first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Failed:
 
     name: str
     reason: str
-    """In one line."""
+    """Reason in one line."""
 
 
 def measure_side_by_side(

@@ -43,7 +43,7 @@ class EvaluationReport:
     annotations: str
     """COCO file of the labels, as it was given."""
     notes: tuple[str, ...]
-    """Everything that was left out of the data set or changed, a line each."""
+    """Everything that was left out of the data set or changed, one line each."""
 
 
 @warnings_are_no_errors()

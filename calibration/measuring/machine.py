@@ -34,7 +34,7 @@ class Machine:
 
     processor: str
     cores: int
-    """That this process may use."""
+    """Number of cores that this process may use."""
     system: str
     python: str
 

@@ -15,7 +15,7 @@ from edgeblend.calibration.evaluation.accuracy import Segment
 from edgeblend.results import Instances
 
 ENGINE_STAGES = ("detector", "basis")
-"""Of ``Instances.timings_ms``: the time that a frame spends in its engine."""
+"""Stages of ``Instances.timings_ms`` that a frame spends in its engine."""
 TURN = 8
 """Pictures that a segmenter does at a time. Engines keep threads spinning for some milliseconds after a
 frame, at the cost of who comes next, so the first frame of a turn is not timed; it warms caches up, too."""
@@ -25,25 +25,25 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Over the frames that were timed, in milliseconds."""
+    """Times in milliseconds over the frames timed."""
 
     frame_ms: float
-    """Median, from a decoded BGR picture to its instances."""
+    """Median time from a decoded BGR array to its instances."""
     graphs_ms: float
-    """Median of the part of it in the engine."""
+    """Median time spent in the engine."""
     frame_p90_ms: float
-    """Nine of ten frames took no longer."""
+    """90th percentile of the time per frame."""
     graphs_p90_ms: float
     frames: int
 
     @property
     def frames_per_second(self) -> float:
-        """End to end."""
+        """Frames per second, end to end."""
         return 1e3 / self.frame_ms
 
     @property
     def graphs_per_second(self) -> float:
-        """Of the graphs alone."""
+        """Frames per second of the graphs alone."""
         return 1e3 / self.graphs_ms
 
 

@@ -51,7 +51,7 @@ class Candidates:
 
     @property
     def indices(self) -> set[int]:
-        """Of the frames in the pool."""
+        """Descriptors of the frames in the pool."""
         return {item.index for item in self._items}
 
     def judge(self, descriptor: Descriptors) -> Literal["new", "near-duplicate", "covered"]:
@@ -74,7 +74,7 @@ class Candidates:
             self._thin()
 
     def choose(self) -> list[Candidate]:
-        """Return ``count`` candidates that spread widest, or all where there are no more, by rising index."""
+        """Return ``count`` candidates that spread widest, by ascending index; all where there are no more."""
         taken, _ = farthest_first(self._descriptors, self._count, self._rng)
         return sorted((self._items[position] for position in taken), key=lambda item: item.index)
 

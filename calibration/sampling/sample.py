@@ -51,17 +51,17 @@ class CalibrationSet:
     """
 
     description: str
-    """Where the frames come from, such as "the 812 pictures of pictures/"."""
+    """Source of the frames, such as "the 812 pictures of pictures/"."""
     seed: int
     seen: int
-    """How many pictures were looked at, without unreadable ones."""
+    """Number of frames looked at, without unreadable ones."""
     near_duplicates: int
-    """How many of these were left out because they look like a frame that was a candidate then."""
+    """Number of these left out because they look like a frame that was a candidate then."""
     unreadable: tuple[Unreadable, ...]
     """The first ``UNREADABLE_KEPT`` of them."""
     unreadable_count: int
     notes: tuple[str, ...]
-    """What should be known about the set, a sentence each."""
+    """Notes on the set, one sentence each."""
     _source: FrameSource = field(repr=False)
     _chosen: tuple[Candidate, ...] = field(repr=False)
 
@@ -69,7 +69,7 @@ class CalibrationSet:
         return len(self._chosen)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames by rising index.
+        """Yield the frames by ascending index.
 
         Raises:
             InputError: one is no longer there or no longer what it was, or the set was closed.
@@ -80,7 +80,7 @@ class CalibrationSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the frames are called."""
+        """Names of the frames."""
         return tuple(candidate.name for candidate in self._chosen)
 
     @property

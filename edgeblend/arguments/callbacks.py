@@ -16,7 +16,7 @@ from edgeblend.errors import InputError
 _Item = TypeVar("_Item")
 
 Say = Callable[[str], None]
-"""Is called with a line of text."""
+"""Function called with a line of text."""
 
 _MARK = "_edgeblend_raised_by_caller"
 

@@ -20,7 +20,7 @@ from edgeblend.errors import InputError
 _Kind = TypeVar("_Kind")
 
 MOST = 2**63 - 1
-"""The largest number of things that anybody counts."""
+"""Largest whole number that is accepted."""
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = 100

@@ -23,7 +23,7 @@ class Found:
     """What was at a path when it was looked at: the only thing that may be replaced there."""
 
     state: tuple[Any, ...] | None
-    """None: nothing."""
+    """State of what is there; None where nothing is."""
 
 
 def look_at(path: Path, *, named: Path | None = None) -> Found:

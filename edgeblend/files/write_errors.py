@@ -18,10 +18,10 @@ from edgeblend.errors import EdgeBlendError, OutputError
 from edgeblend.files import paths
 
 HIDDEN_PREFIX = ".edgeblend-"
-"""How names of files begin that are not whole yet."""
+"""Prefix of the names of files that are not whole yet."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Full, over quota, larger than files may be."""
+"""System errors of a disk that is full, over quota, or has a limit on file sizes."""
 
 _REFUSED = (*_FULL, errno.EIO, errno.EROFS)
 """Also broken, or read-only; what reads can say as well."""

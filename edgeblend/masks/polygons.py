@@ -15,7 +15,7 @@ class Polygon:
     exterior: NDArray[np.float32]
     """(P, 2) x, y in frame pixels."""
     holes: tuple[NDArray[np.float32], ...] = ()
-    """Each (Q, 2)."""
+    """Rings of (Q, 2) x, y each, one per hole."""
 
     @property
     def area(self) -> float:

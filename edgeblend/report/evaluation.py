@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def facts(report: EvaluationReport) -> list[str]:
-    """Return what was measured, on what and where, a line each."""
+    """Return what was measured, on what and where, one line each."""
     accuracy, machine = report.accuracy, report.machine
     sessions = report.sessions.values()
     engines = dict.fromkeys(

@@ -35,9 +35,9 @@ Indices = slice | Sequence[int] | Sequence[bool] | NDArray[np.bool_] | NDArray[n
 SegmentationFormat = Literal["rle", "polygons"]
 
 LARGEST_FRAME = 1 << 24
-"""Pixels along a side of what results are reported at."""
+"""Largest side in pixels of the size that results are reported at."""
 LARGEST_MASK = 1 << 14
-"""Values along a side of a mask's grid."""
+"""Largest side of a mask's grid."""
 
 _SHOWN = 3  # instances that a repr names
 
@@ -60,7 +60,7 @@ class Instances:
     classes: NDArray[np.int64]
     """(N,), indices into ``class_names``."""
     class_names: tuple[str, ...]
-    """All names the model knows."""
+    """Names of all classes that the model knows, by class index."""
     mask_probs: NDArray[np.float32]
     """(N, R, R) probabilities over ``mask_boxes``."""
     mask_boxes: NDArray[np.float32]
@@ -68,7 +68,7 @@ class Instances:
     frame_size: tuple[int, int]
     """(height, width)."""
     timings_ms: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    """Milliseconds by stage of the frame that these instances come from."""
+    """Milliseconds per stage of the frame that these instances come from."""
     category_ids: tuple[int, ...] = ()
     """Category id of each of ``class_names``; empty takes COCO's own for its 80 names, else index + 1."""
 

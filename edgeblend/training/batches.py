@@ -107,7 +107,7 @@ class Collate:
     """Puts examples on one canvas, each at its top left."""
 
     fill: tuple[int, ...]
-    """BGR, of what a picture does not cover."""
+    """BGR value of the pixels that the image does not cover."""
 
     def __call__(self, examples: Sequence[TrainingExample | EdgeBlendError]) -> Batch | EdgeBlendError:
         """Return the batch on the smallest canvas that holds all pictures, or the first error."""

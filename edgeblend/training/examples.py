@@ -22,7 +22,7 @@ SMALLEST_SIDE = 2.0
 SMALLEST_SHARE = 0.2
 """Objects of which a crop leaves a smaller share of their pixels are left out."""
 SEMANTIC_STRIDE = 8
-"""Network pixels a cell of the semantic map."""
+"""Network pixels per cell of the semantic map."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +60,7 @@ class View:
     left: int
     top: int
     width: int
-    """Of the region, in picture pixels."""
+    """Width of the region, in image pixels."""
     height: int
     size: tuple[int, int]
     """(h, w) in network pixels."""

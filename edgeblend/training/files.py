@@ -159,6 +159,6 @@ def _check_sums(path: Path) -> None:
 
 
 def write_log(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
-    """Write all records so far, a line each."""
+    """Write all records so far, one line each."""
     text = "".join(f"{json.dumps(record, allow_nan=False)}\n" for record in records)
     write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))

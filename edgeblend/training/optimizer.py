@@ -11,7 +11,7 @@ from edgeblend.model.losses.criterion import TrainingNetwork
 from edgeblend.training.options import TrainingOptions
 
 FINAL_SHARE = 0.01
-"""Of the highest learning rate, at the end of the cosine."""
+"""Share of the highest learning rate that is left at the end of the cosine."""
 
 
 def build_optimizer(training: TrainingNetwork, options: TrainingOptions) -> torch.optim.Optimizer:

@@ -31,11 +31,11 @@ class Augmentation:
     scales: tuple[float, float] = (0.75, 1.15)
     """Every batch is scaled by a factor from this range, over the config's own resize rule."""
     brightness: float = 0.15
-    """Largest shift, as a share of the full range."""
+    """Largest shift of brightness, as a share of the full range."""
     contrast: float = 0.2
     """Contrast is multiplied by 1 - this .. 1 + this."""
     saturation: float = 0.3
-    """The same for the distance of colours from grey."""
+    """Saturation is multiplied by 1 - this .. 1 + this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +46,19 @@ class TrainingOptions:
     batch_size: int = 16
     optimizer: Optimizer = "adamw"
     learning_rate: float | None = None
-    """At 16 pictures a step, and scaled with the batch; None: 1e-3 for AdamW, 0.01 for SGD."""
+    """Learning rate at 16 images per step, scaled with the batch; None: 1e-3 for AdamW, 0.01 for SGD."""
     backbone_factor: float = 0.5
     """The backbone learns at this share of the learning rate."""
     weight_decay: float | None = None
-    """None: 0.02 for AdamW, 1e-4 for SGD. Norms and biases have none."""
+    """Weight decay; None: 0.02 for AdamW, 1e-4 for SGD. Norms and biases have none."""
     warmup_steps: int = 200
-    """At most a quarter of all steps."""
+    """Number of warm-up steps, at most a quarter of all steps."""
     clip_norm: float = 10.0
-    """Gradients longer than this are shortened to it."""
+    """Largest norm of the gradients; longer ones are scaled down to it."""
     average_decay: float = 0.998
-    """Of the moving average that is evaluated and kept."""
+    """Decay of the moving average of the weights, which is evaluated and kept."""
     precision: Precision = "auto"
-    """Of the convolutions; ``auto`` is bfloat16 where the hardware has it."""
+    """Precision of the convolutions; ``auto`` is bfloat16 where the hardware has it."""
     device: str = "auto"
     """``cpu``, ``cuda`` or ``cuda:N``; ``auto`` is CUDA where torch has it."""
     workers: int = 1

@@ -41,13 +41,13 @@ class EngineOptions:
     device: str = "CPU"
     precision: Precision = "f32"
     threads: int | None = None
-    """CPU threads; None takes one per core that this process may use."""
+    """Number of CPU threads; None takes one per core that this process may use."""
     streams: int = 1
     """Runs to compute at the same time, sharing the threads: more frames per second, each of them later."""
     cache_dir: Path | None = None
     """Where the engine may keep compiled graphs, inside ``cache_lock.cache_locked``; None: nowhere."""
     properties: Mapping[str, str] = field(default_factory=dict)
-    """Passed on to the engine as they are."""
+    """Properties passed to the engine unchanged."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, str):

@@ -13,7 +13,7 @@ NAMES = ("cat", "dog")
 
 
 def found(*items, size=(100, 200)):
-    """Instances from (x0, class, score, share of the mask): boxes of 40x40 side by side, by falling score."""
+    """Instances from (x0, class, score, share of the mask): 40x40 boxes side by side, best first."""
     boxes = np.array([(x, 10, x + 40, 50) for x, *_ in items], np.float32).reshape(-1, 4)
     masks = np.zeros((len(items), 40, 40), np.float32)
     for mask, (_, _, _, share) in zip(masks, items, strict=True):
