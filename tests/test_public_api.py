@@ -65,6 +65,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "object or none": (5, [], "a", OBJECT),
     "words": (5, None, "a", [5], OBJECT),
     "recipe": (5, None, b"a", [], OBJECT),
+    "recipe or none": (5, b"a", [], OBJECT),
     "picture": (5, None, "a", b"a", [], OBJECT),
 }
 """What is no value of each kind."""
