@@ -68,6 +68,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "recipe": (5, None, b"a", [], OBJECT),
     "image": (5, None, b"a", [], OBJECT),
     "numbers or none": (5, "1", b"1", {1: 2}, [1.5], ["1"], [None], [True], [], [1, 2], [-1], OBJECT),
+    "recipe or none": (5, b"a", [], OBJECT),
 }
 """What is no value of each kind."""
 
