@@ -12,6 +12,7 @@ import pytest
 
 import edgeblend.calibration.evaluation.accuracy as accuracy_module
 from edgeblend.calibration.data.coco import CocoDataset, CocoImage, CocoObject, read_coco
+from edgeblend.calibration.evaluation import precision_curves
 from edgeblend.calibration.evaluation.accuracy import (
     AccuracyTally,
     measure_accuracy,
@@ -363,6 +364,7 @@ def tally_curves(tally, kind):
 
 
 def test_memory_does_not_grow_with_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(precision_curves, "_AT_A_TIME", 20)
     truth = dataset(tmp_path, *[[thing(1, A)]] * 80)
     item = found(*[A] * 10)
 

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from edgeblend.calibration import sorted_records
 from edgeblend.calibration.evaluation.coco_matches import Matches, Settings
 from edgeblend.calibration.evaluation.precision_curves import CurveTally
 
@@ -73,22 +74,24 @@ def test_nothing_found():
     assert curves() == ([[0.0] * 3], [0.0])
 
 
-def test_memory_is_that_of_the_true_ones():
-    count = 5000
-    false = piece(*[(0, 0.5, "false")] * count)
+def test_memory_does_not_grow(monkeypatch):
+    count = 2000
+    monkeypatch.setattr(sorted_records, "RUN", count)
+    monkeypatch.setattr(sorted_records, "CHUNK", 250)
 
     def peak(pieces):
         tally = CurveTally(SETTINGS, np.array([[2]]))
         tracemalloc.start()
         try:
             tally.add(piece((0, 0.4, "true")))
-            for _ in range(pieces):
-                tally.add(false)
+            for number in range(pieces):
+                ranks = number * count + np.arange(count)
+                tally.add(piece(*[(0, 0.5, "false")] * count, ranks=ranks))
             found = tally.curves()
             return found.precision.max(), tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
-    (_, few), (precision, many) = peak(2), peak(100)
-    assert precision == pytest.approx(1 / (100 * count + 1))
-    assert many < few + (100 - 2) * count  # less than a byte each
+    (_, few), (precision, many) = peak(2), peak(40)
+    assert precision == pytest.approx(1 / (40 * count + 1))
+    assert many < few + 15 * (40 - 2) * count  # less than half of what they take on disk
