@@ -57,6 +57,8 @@ def _value_of(module: str, name: str) -> Any:  # noqa: ANN401 - a class or a fun
 
 
 def _summary(value: object) -> str:
+    if not callable(value):
+        return ""  # its class would answer
     return (inspect.getdoc(value) or "").partition("\n\n")[0].replace("\n", " ")
 
 
@@ -64,7 +66,8 @@ def _page(module: str, name: str) -> str:
     value = _value_of(module, name)
     head = f"# {name}\n\nImport it as `{module}.{name}`.\n\n"
     if not isinstance(value, type):
-        return head + _rst(f".. autofunction:: {module}.{name}")
+        directive = "autofunction" if callable(value) else "autodata"
+        return head + _rst(f".. {directive}:: {module}.{name}")
     if issubclass(value, BaseException):
         return head + _rst(f".. autoexception:: {module}.{name}\n   :show-inheritance:\n   :members:")
     special = [method for method in ("__call__", "__getitem__", "__iter__") if method in vars(value)]

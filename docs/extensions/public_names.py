@@ -77,7 +77,7 @@ def _mentioned(value: object) -> Iterator[type]:
     if isinstance(value, type):
         for member in (value, *_public_members(value)):
             yield from _classes(_hints(member).values())
-    elif callable(value):
+    elif callable(value) and not typing.get_origin(value):
         yield from _classes(_hints(value).values())
 
 

@@ -239,7 +239,7 @@ class Instances:
     def draw(
         self, frame: Image, *, color: ChannelOrder = "bgr", colours: Sequence[int] | None = None
     ) -> NDArray[np.uint8]:
-        """Return a copy of the frame with masks, boxes and labels; see :mod:`edgeblend.draw`.
+        """Return a copy of the frame with masks, boxes and labels; see ``edgeblend.draw``.
 
         Args:
             frame: what the segmenter was given: a path, an array (H, W, 3) or a PIL image.
@@ -312,7 +312,7 @@ class Instances:
         return ids
 
     def to_json(self) -> str:
-        """Return everything as JSON in one line; :mod:`edgeblend.results.json_format` describes the format.
+        """Return everything as JSON in one line; ``edgeblend.results.json_format`` describes the format.
 
         :meth:`from_json` gives the same instances back, every number to the last bit. A mask of 56 x 56 takes
         17 kB.
