@@ -30,7 +30,7 @@ from edgeblend.converters.quantize.toolkits import load_toolkit
 from edgeblend.converters.reference import open_in_torch
 from edgeblend.converters.split import AttentionMode, SplitGraph, split_network
 from edgeblend.converters.targets import Target, check_target, load_target
-from edgeblend.converters.verification_images import images_to_verify_on, read_images
+from edgeblend.converters.verification_images import check_images, images_to_verify_on, read_images
 from edgeblend.converters.verify import TOLERANCES, verify
 from edgeblend.errors import InputError
 from edgeblend.files.temporary import temporary_folder
@@ -144,6 +144,7 @@ def convert(
     out = check_path("out", out)
     check_output(out, overwrite=overwrite)
     _check_calibration(calibration, recipe, count, precision)
+    check_images(verify_on)
     conversion = _plan(source, config, options)
     if calibration is None:
         return conversion.run(out, _own_images(verify_on, say), say)

@@ -25,6 +25,12 @@ from edgeblend.spec import InputSpec
 _PHOTOGRAPH = "coffee.jpg"
 
 
+def check_images(source: object) -> None:
+    """Refuse what is nothing to take images from, with an InputError; None stands for the photograph."""
+    if source is not None and not (isinstance(source, np.ndarray) and source.ndim == 3):
+        check_frames("verify_on", source)
+
+
 def read_images(source: Frames) -> FrameSource:
     """Return a caller's images; each of them was read once, so that verifying can read it again.
 
@@ -37,7 +43,6 @@ def read_images(source: Frames) -> FrameSource:
     """
     if isinstance(source, np.ndarray) and source.ndim == 3:
         source = [source]
-    check_frames("verify_on", source)
     opened = open_frames(source)
     if isinstance(opened, PassingFrames):  # a generator gives its images once
         opened = SequenceFrames([frame.picture for frame in _readable(opened)])
