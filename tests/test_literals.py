@@ -88,7 +88,9 @@ TRIED: dict[str, Attempt] = {
     "calibration.measuring.peak_memory.measure_peak_memory(precision)": lambda word, bundle: (
         measure_peak_memory(bundle, [], precision=word)
     ),
-    "calibration.measuring.setups.Setup(precision)": lambda word, bundle: Setup(bundle, precision=word),
+    "calibration.measuring.setups.Setup(precision)": lambda word, bundle: bench(
+        Setup(bundle, precision=word), precision=WRONG if word is None else "f32"
+    ),  # None leaves the word to the call
     "calibration.sampling.sample.sample_frames(near_duplicates)": lambda word, bundle: sample_frames(
         bundle.path, near_duplicates=word
     ),
