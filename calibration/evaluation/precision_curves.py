@@ -63,27 +63,36 @@ class CurveTally:
         Raises:
             OutputError: the disk is full.
         """
-        classes, recalls = len(self._objects), self._settings.recall_thresholds
-        best = np.zeros((classes, *self._shape, len(recalls)))  # while this many thresholds are reached
+        classes, recalls = len(self._objects), len(self._settings.recall_thresholds)
+        # Of each class so far, and the best precision where so many recall thresholds are reached.
         true, false = (np.zeros((classes, *self._shape), np.int64) for _ in range(2))
+        best = np.zeros((classes, *self._shape, recalls))
         for index, matched, unmatched in self._in_order():
-            # Both as they are after each detection of the class.
-            trues = true[index][..., None] + np.cumsum(matched, axis=2)
-            falses = false[index][..., None] + np.cumsum(unmatched, axis=2)
-            true[index], false[index] = trues[..., -1], falses[..., -1]
-            areas, thresholds, _ = places = np.nonzero(matched)  # precision is highest at these
-            precision = trues[places] / (trues[places] + falses[places])
-            recall = trues[places] / self._objects[index, areas]
-            reached = np.searchsorted(recalls, recall, side="right") - 1
-            np.maximum.at(best[index], (areas, thresholds, reached), precision)
-        precision = np.maximum.accumulate(best[..., ::-1], axis=3)[
-            ..., ::-1
-        ]  # at this recall or a higher one
-        none = self._objects[:, :, None] == 0
-        recall = np.where(none, -1, true / np.maximum(self._objects[:, :, None], 1))
-        return Curves(
-            np.where(none[..., None], -1, precision).transpose(2, 3, 0, 1), recall.transpose(2, 0, 1)
-        )
+            self._follow(index, matched, unmatched, true[index], false[index], best[index])
+        at_least = np.maximum.accumulate(best[..., ::-1], axis=3)[..., ::-1]  # at this recall or a higher one
+        objects = self._objects[:, :, None]
+        precision = np.where(objects[..., None] > 0, at_least, -1)
+        recall = np.where(objects > 0, true / np.maximum(objects, 1), -1)
+        return Curves(precision.transpose(2, 3, 0, 1), recall.transpose(2, 0, 1))
+
+    def _follow(
+        self,
+        index: int,
+        matched: NDArray[np.bool_],
+        unmatched: NDArray[np.bool_],
+        true: NDArray[np.int64],
+        false: NDArray[np.int64],
+        best: NDArray[np.float64],
+    ) -> None:
+        """Take the next (A, T, N) of a class into its counts (A, T) and best precisions (A, T, R)."""
+        trues = true[..., None] + np.cumsum(matched, axis=2)
+        falses = false[..., None] + np.cumsum(unmatched, axis=2)
+        true[...], false[...] = trues[..., -1], falses[..., -1]
+        areas, thresholds, _ = places = np.nonzero(matched)  # the others only lower precision
+        precision = trues[places] / (trues[places] + falses[places])
+        recall = trues[places] / self._objects[index, areas]
+        reached = np.searchsorted(self._settings.recall_thresholds, recall, side="right") - 1
+        np.maximum.at(best, (areas, thresholds, reached), precision)
 
     def _in_order(self) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]]:
         """Yield some detections of a class in order, as (A, T, N) which are matched and which are false."""
