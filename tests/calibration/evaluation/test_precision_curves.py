@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from edgeblend.calibration import sorted_records
+from edgeblend.calibration.evaluation import sorted_records
 from edgeblend.calibration.evaluation.coco_matches import Matches, Settings
 from edgeblend.calibration.evaluation.precision_curves import CurveTally
 

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from edgeblend.calibration import sorted_records
+from edgeblend.calibration.evaluation import sorted_records
 from edgeblend.calibration.evaluation.sorted_records import SortedRecords
 
 DTYPE = np.dtype([("group", np.int32), ("key", np.complex128), ("value", np.int64)])
