@@ -151,8 +151,9 @@ from pathlib import Path
 from faults import failing, killed
 # All that is needed is imported, but no engine has started a thread: each process is a copy of this one.
 import cv2, openvino, faster_coco_eval, edgeblend.runtime.segmenter, edgeblend.calibration.evaluation.accuracy
-from edgeblend.calibration import compare
-from edgeblend.cli import compare_page, compare_text, main
+import edgeblend.report.compare.page, edgeblend.report.compare.text
+from edgeblend.calibration.evaluation import compare
+from edgeblend.cli import main
 compare.measure_peak_memory = lambda bundle, pictures, **options: 12_300_000
 names = [Path(name) for name in ("page.html", "table.md")]
 for number in range(1000):
