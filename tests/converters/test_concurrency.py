@@ -260,8 +260,8 @@ CALLS = {
     "litert": ("litert_torch", "convert", _convert("tflite")),
     "nncf": ("edgeblend.converters.quantize.nncf_pipeline", "create_ptq_pipeline", _quantize("small_bundle")),
     "nncf search": (
-        "nncf.quantization.algorithms.accuracy_control.algorithm",
-        "QuantizationAccuracyRestorer.apply",
+        "edgeblend.converters.quantize.nncf_pipeline",
+        "create_ptq_pipeline",
         _quantize("small_bundle", max_drop=1.0),
     ),
     "ai edge": ("ai_edge_quantizer.quantizer", "Quantizer", _quantize("tflite", recipe=QUICK)),

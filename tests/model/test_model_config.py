@@ -76,7 +76,7 @@ def test_what_sets_published_configs_apart():
 def test_own_configs_come_with_the_published_ones():
     assert OWN == ("Lite0_320",)
     assert (*PUBLISHED, *OWN) == NAMED
-    folder = Path(config_keys.__file__).parent / "configs"
+    folder = Path(config_keys.__file__).parents[1] / "configs"
     files = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")}
     assert {name for name in files if "Base-" not in name} == set(NAMED)
 
@@ -110,13 +110,13 @@ def test_how_configs_are_trained():
 
 @pytest.mark.parametrize("name", ["Lite0_320", "R_50_3x", "DLA_34_syncbn_4x"])
 def test_what_is_frozen_can_be_set(write, name):
-    configs = Path(config_keys.__file__).parent / "configs"
+    configs = Path(config_keys.__file__).parents[1] / "configs"
     path = write(f"_BASE_: {configs / name}.yaml\nMODEL:\n  BACKBONE:\n    FREEZE_AT: 4\n")
     assert load_config(path).backbone.freeze_at == 4
 
 
 def test_a_config_based_on_lite0_keeps_the_rest(write):
-    base = Path(config_keys.__file__).parent / "configs" / "Lite0_320.yaml"
+    base = Path(config_keys.__file__).parents[1] / "configs" / "Lite0_320.yaml"
     text = f"_BASE_: {base}\nMODEL:\n  FCOS:\n    NUM_CLASSES: 3\n  EFFICIENTNET_LITE:\n    NORM: BN\n"
     config = load_config(write(text))
     assert (config.name, config.fcos.num_classes, config.fpn.out_channels) == ("my", 3, 64)

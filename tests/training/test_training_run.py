@@ -558,7 +558,7 @@ def test_data_with_everything_that_can_be_wrong(tmp_path, start):
         "1 objects dropped: outside the picture",
         "1 objects dropped: polygons without an area",
         "1 objects dropped: no segmentation",
-        "1 objects dropped: a box without an area",
+        "1 boxes without an area: taken from their masks",
         "1 boxes clipped to their picture",
         "1 of 5 pictures without objects",
     ):
