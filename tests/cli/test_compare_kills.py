@@ -135,7 +135,7 @@ def test_a_candidate_is_killed_at_every_operation_where_it_is_measured(argv, fau
 
 
 def test_the_disk_is_full_where_a_candidate_is_measured(argv, fault, only, place, capfd):
-    """That is nothing against the candidate."""
+    """A full disk ends the command and does not count as a failure of the candidate."""
     only("packed.zip")
     writes = [n for n, name in operations_of("packed.zip", argv, fault, capfd) if name.startswith("write ma")]
     fault("packed.zip", writes[0], "no_space")
